@@ -1,0 +1,40 @@
+//! The vocabulary of the exchange and its wire: ids, money, time, commands, events, reasons, frames.
+//!
+//! Every other crate speaks in these types, and both codecs (`gavel/1` and `gavel-json/1`) carry
+//! exactly them. What this crate does *not* do: decide anything. It holds no state, reads no clock,
+//! draws no randomness and opens no socket; it is `no_std`, so it could not.
+#![no_std]
+#![deny(clippy::float_arithmetic)]
+
+extern crate alloc;
+
+mod codec;
+mod command;
+mod event;
+mod frame;
+mod ids;
+mod json;
+pub mod limits;
+mod message;
+mod money;
+mod name;
+mod reason;
+mod stream;
+mod template;
+mod time;
+
+pub use codec::{Codec, DecodeError};
+pub use command::*;
+pub use event::*;
+pub use frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader, Frames};
+pub use ids::*;
+pub use message::*;
+pub use money::{Currency, Micros, ParseCurrencyError, ParseMoneyError};
+pub use name::{Name, NameError};
+pub use reason::{CloseReason, LossReason, ReasonInfo, RejectReason};
+pub use stream::*;
+pub use template::{Direction, TEMPLATE_VERSION, Template};
+pub use time::{DurationNs, TimestampNs};
+
+/// The rules that this build applies. A journal is replayed only by a build of the same number.
+pub const RULES_VERSION: u32 = 1;

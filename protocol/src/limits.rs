@@ -1,0 +1,43 @@
+//! The sizes that both ends of the wire rely on.
+
+use crate::time::DurationNs;
+
+/// Bytes of a [`crate::Name`].
+pub const NAME_BYTES_MAX: usize = 40;
+
+/// Bytes of one frame, its header included. Sized so that a session's read buffer stays small.
+pub const FRAME_BYTES_MAX: usize = 65_536;
+
+/// Bytes of one blob.
+pub const BLOB_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Units of work one RFQ may ask for.
+pub const QUANTITY_MAX: u32 = 1_000_000;
+
+/// The largest amount a single command may name, in millionths: one billion units. A quantity of
+/// [`QUANTITY_MAX`] at a smaller price is still checked for overflow.
+pub const AMOUNT_MAX: i64 = 1_000_000_000_000_000;
+
+/// The longest window of an RFQ.
+pub const WINDOW_MAX: DurationNs = DurationNs::from_secs(24 * 3_600);
+
+/// The longest time for delivery, and for acceptance.
+pub const WORK_TIME_MAX: DurationNs = DurationNs::from_secs(90 * 24 * 3_600);
+
+/// The longest time a session may be without a connection before it counts as lost.
+pub const SESSION_GRACE_MAX: DurationNs = DurationNs::from_secs(300);
+
+/// The highest fee: all of the price.
+pub const FEE_PPM_MAX: u32 = 1_000_000;
+
+/// How long a client id is remembered at the most, in sequenced time.
+pub const CLIENT_ID_HORIZON: DurationNs = DurationNs::from_secs(24 * 3_600);
+
+/// How far the creation time of a client id may lie ahead of sequenced time.
+pub const CLIENT_ID_AHEAD_MAX: DurationNs = DurationNs::from_secs(60);
+
+/// Lines in one list of a statement; a longer list ends with `truncated`.
+pub const STATEMENT_LINES_MAX: usize = 48;
+
+/// The longest time a session may stay silent before the server closes its connection.
+pub const HEARTBEAT_TIMEOUT: DurationNs = DurationNs::from_secs(15);
