@@ -1,0 +1,153 @@
+//! What each account has open, and how much more it may.
+
+use gavel_protocol::{AccountId, Micros, RejectReason};
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+
+use crate::limits::{
+    ACCOUNTS_MAX, CONTRACTS_PER_ACCOUNT_MAX, QUOTES_PER_ACCOUNT_MAX, RFQS_PER_ACCOUNT_MAX,
+};
+
+/// What one account has open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    /// The most that one transaction may cost.
+    pub transaction_max: Micros,
+    /// Open RFQs.
+    pub rfqs: u32,
+    /// Live sealed quotes.
+    pub quotes: u32,
+    /// Open contracts, as provider.
+    pub contracts: u32,
+}
+
+/// What every account has open.
+#[derive(Debug)]
+pub struct Exposures {
+    accounts: HashMap<AccountId, Exposure, FxBuildHasher>,
+}
+
+impl Exposures {
+    /// Makes room for every account there may be.
+    pub fn new() -> Self {
+        // Twice the number of accounts: a map never grows by rehashing below half its capacity.
+        let capacity = 2 * ACCOUNTS_MAX as usize;
+        Self { accounts: HashMap::with_capacity_and_hasher(capacity, FxBuildHasher) }
+    }
+
+    /// Adds an account with nothing open.
+    ///
+    /// # Errors
+    ///
+    /// [`RejectReason::TableFull`] if there are as many as may be.
+    pub fn enrol(
+        &mut self,
+        account: AccountId,
+        transaction_max: Micros,
+    ) -> Result<(), RejectReason> {
+        if self.accounts.len() >= ACCOUNTS_MAX as usize {
+            return Err(RejectReason::TableFull);
+        }
+        let nothing = Exposure { transaction_max, rfqs: 0, quotes: 0, contracts: 0 };
+        self.restore(account, nothing);
+        Ok(())
+    }
+
+    /// Puts back an account as it was.
+    pub fn restore(&mut self, account: AccountId, exposure: Exposure) {
+        let before = self.accounts.insert(account, exposure);
+        assert!(before.is_none(), "invariant: an account is enrolled once: {account}");
+    }
+
+    /// Returns what an account has open, if it exists.
+    pub fn of(&self, account: AccountId) -> Option<&Exposure> {
+        self.accounts.get(&account)
+    }
+
+    /// Checks that the account may open an RFQ that costs at most `total`.
+    ///
+    /// # Errors
+    ///
+    /// [`RejectReason::UnknownAccount`], `TransactionLimit` or `RfqLimit`.
+    pub fn check_rfq(&self, account: AccountId, total: Micros) -> Result<(), RejectReason> {
+        let exposure = self.of(account).ok_or(RejectReason::UnknownAccount)?;
+        if total > exposure.transaction_max {
+            return Err(RejectReason::TransactionLimit);
+        }
+        if exposure.rfqs >= RFQS_PER_ACCOUNT_MAX {
+            return Err(RejectReason::RfqLimit);
+        }
+        Ok(())
+    }
+
+    /// Checks that the account may place another sealed quote.
+    ///
+    /// # Errors
+    ///
+    /// [`RejectReason::UnknownAccount`] or `QuoteLimit`.
+    pub fn check_quote(&self, account: AccountId) -> Result<(), RejectReason> {
+        let exposure = self.of(account).ok_or(RejectReason::UnknownAccount)?;
+        if exposure.quotes >= QUOTES_PER_ACCOUNT_MAX {
+            return Err(RejectReason::QuoteLimit);
+        }
+        Ok(())
+    }
+
+    /// Returns whether the account may take on another contract as provider.
+    pub fn may_contract(&self, account: AccountId) -> bool {
+        self.of(account).is_some_and(|exposure| exposure.contracts < CONTRACTS_PER_ACCOUNT_MAX)
+    }
+
+    /// Counts an RFQ that was opened.
+    pub fn rfq_opened(&mut self, account: AccountId) {
+        self.change(account, |exposure| &mut exposure.rfqs, 1);
+    }
+
+    /// Counts an RFQ that ended.
+    pub fn rfq_ended(&mut self, account: AccountId) {
+        self.change(account, |exposure| &mut exposure.rfqs, -1);
+    }
+
+    /// Counts a sealed quote that was placed.
+    pub fn quote_placed(&mut self, account: AccountId) {
+        self.change(account, |exposure| &mut exposure.quotes, 1);
+    }
+
+    /// Counts a sealed quote that ended.
+    pub fn quote_ended(&mut self, account: AccountId) {
+        self.change(account, |exposure| &mut exposure.quotes, -1);
+    }
+
+    /// Counts a contract that the account took on as provider.
+    pub fn contract_opened(&mut self, account: AccountId) {
+        self.change(account, |exposure| &mut exposure.contracts, 1);
+    }
+
+    /// Counts a contract of the provider that ended.
+    pub fn contract_ended(&mut self, account: AccountId) {
+        self.change(account, |exposure| &mut exposure.contracts, -1);
+    }
+
+    /// Returns every account, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (AccountId, &Exposure)> {
+        self.accounts.iter().map(|(account, exposure)| (*account, exposure))
+    }
+
+    fn change(
+        &mut self,
+        account: AccountId,
+        count: impl FnOnce(&mut Exposure) -> &mut u32,
+        by: i32,
+    ) {
+        let exposure = self.accounts.get_mut(&account);
+        let count = count(exposure.expect("invariant: whoever has something open is enrolled"));
+        let changed = count.checked_add_signed(by);
+        *count = changed.expect("invariant: nothing ends that was not counted");
+    }
+}
+
+impl Default for Exposures {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,15 @@
+//! May this be done: what a command must look like, what an account may have open, who is halted.
+//!
+//! The checks of [`pretrade`] need no state, so the edge makes them before a command takes a place
+//! in the order, and the core makes them again. [`Exposures`] counts what each account has open.
+//! What this crate does *not* do: hold money or match anything.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::float_arithmetic)]
+
+mod exposure;
+pub mod limits;
+mod pretrade;
+
+pub use exposure::{Exposure, Exposures};
+pub use pretrade::{permit, pretrade};
