@@ -1,0 +1,207 @@
+//! A binary heap that knows where each of its members is, so that any of them can be changed or
+//! removed: the standing quotes of a capability by price, the deadlines by time.
+
+use alloc::vec::Vec;
+
+/// Where the members of one or several heaps are, by slot.
+#[derive(Debug, Default)]
+pub struct Positions {
+    by_slot: Vec<u32>,
+}
+
+/// The position of a slot that is in no heap.
+const ABSENT: u32 = u32::MAX;
+
+impl Positions {
+    /// Makes room for `slots` slots.
+    pub fn new(slots: u32) -> Self {
+        Self { by_slot: Vec::with_capacity(slots as usize) }
+    }
+
+    fn of(&self, slot: u32) -> Option<usize> {
+        match self.by_slot.get(slot as usize) {
+            None | Some(&ABSENT) => None,
+            Some(position) => Some(*position as usize),
+        }
+    }
+
+    fn set(&mut self, slot: u32, position: u32) {
+        let slot = slot as usize;
+        if slot >= self.by_slot.len() {
+            self.by_slot.resize(slot + 1, ABSENT);
+        }
+        self.by_slot[slot] = position;
+    }
+}
+
+/// A heap with the smallest key on top. Keys must differ: then the order is total, and no two
+/// histories of the same members can tell apart.
+#[derive(Debug)]
+pub struct IndexedHeap<K> {
+    members: Vec<(K, u32)>,
+}
+
+impl<K: Ord + Copy> IndexedHeap<K> {
+    /// Makes an empty heap with room for `members` members.
+    pub fn new(members: usize) -> Self {
+        Self { members: Vec::with_capacity(members) }
+    }
+
+    /// Returns how many members there are.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Returns whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Returns the member of smallest key.
+    pub fn first(&self) -> Option<(K, u32)> {
+        self.members.first().copied()
+    }
+
+    /// Returns every key and slot, in no particular order.
+    pub fn members(&self) -> impl Iterator<Item = (K, u32)> {
+        self.members.iter().copied()
+    }
+
+    /// Adds a slot, or gives it another key.
+    pub fn set(&mut self, positions: &mut Positions, slot: u32, key: K) {
+        let position = positions.of(slot).unwrap_or(self.members.len());
+        if position == self.members.len() {
+            self.members.push((key, slot));
+        } else {
+            self.members[position].0 = key;
+        }
+        let position = self.sift_up(positions, position);
+        self.sift_down(positions, position);
+    }
+
+    /// Removes a slot, if it is there.
+    pub fn remove(&mut self, positions: &mut Positions, slot: u32) {
+        let Some(position) = positions.of(slot) else { return };
+        positions.set(slot, ABSENT);
+        self.members.swap_remove(position);
+        if position < self.members.len() {
+            let position = self.sift_up(positions, position);
+            self.sift_down(positions, position);
+        }
+    }
+
+    /// Calls `visit` for the members in the order of their keys, until it says stop or `N` have
+    /// been visited. Costs `N` log `N`, whatever the size of the heap.
+    pub fn visit_first<const N: usize>(&self, mut visit: impl FnMut(K, u32) -> bool) {
+        // The frontier: positions whose parents have been visited, smallest key last.
+        let mut frontier = [(usize::MAX, None::<K>); N];
+        let mut len = 0;
+        let offer = |frontier: &mut [(usize, Option<K>); N], len: &mut usize, at: usize| {
+            let Some((key, _)) = self.members.get(at) else { return };
+            let key = Some(*key);
+            let place = frontier[..*len].partition_point(|(_, other)| *other > key);
+            if *len == N {
+                // Full: the largest of all cannot be among the first N.
+                if place == 0 {
+                    return;
+                }
+                frontier.copy_within(1..place, 0);
+                frontier[place - 1] = (at, key);
+                return;
+            }
+            frontier.copy_within(place..*len, place + 1);
+            frontier[place] = (at, key);
+            *len += 1;
+        };
+        offer(&mut frontier, &mut len, 0);
+        for _ in 0..N {
+            let Some(last) = len.checked_sub(1) else { return };
+            let (at, _) = frontier[last];
+            len = last;
+            let (key, slot) = self.members[at];
+            if !visit(key, slot) {
+                return;
+            }
+            offer(&mut frontier, &mut len, 2 * at + 1);
+            offer(&mut frontier, &mut len, 2 * at + 2);
+        }
+    }
+
+    fn sift_up(&mut self, positions: &mut Positions, mut position: usize) -> usize {
+        let member = self.members[position];
+        while position > 0 {
+            let parent = (position - 1) / 2;
+            if self.members[parent].0 <= member.0 {
+                break;
+            }
+            self.place(positions, position, self.members[parent]);
+            position = parent;
+        }
+        self.place(positions, position, member);
+        position
+    }
+
+    fn sift_down(&mut self, positions: &mut Positions, mut position: usize) {
+        let member = self.members[position];
+        loop {
+            let (left, right) = (2 * position + 1, 2 * position + 2);
+            let Some(left_member) = self.members.get(left) else { break };
+            let child = match self.members.get(right) {
+                Some(right_member) if right_member.0 < left_member.0 => right,
+                Some(_) | None => left,
+            };
+            if member.0 <= self.members[child].0 {
+                break;
+            }
+            self.place(positions, position, self.members[child]);
+            position = child;
+        }
+        self.place(positions, position, member);
+    }
+
+    fn place(&mut self, positions: &mut Positions, position: usize, member: (K, u32)) {
+        self.members[position] = member;
+        let position = u32::try_from(position).expect("invariant: slots are u32, so members fit");
+        positions.set(member.1, position);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_orders_like_a_sorted_map(
+            steps in proptest::collection::vec((0_u32..40, proptest::option::of(0_u32..100)), 0..200),
+        ) {
+            let (mut heap, mut positions) = (IndexedHeap::new(4), Positions::new(4));
+            let mut twin = BTreeMap::new();
+            for (slot, key) in steps {
+                match key {
+                    Some(key) => {
+                        heap.set(&mut positions, slot, (key, slot));
+                        twin.insert(slot, key);
+                    }
+                    None => {
+                        heap.remove(&mut positions, slot);
+                        twin.remove(&slot);
+                    }
+                }
+                let mut expected: Vec<_> = twin.iter().map(|(slot, key)| (*key, *slot)).collect();
+                expected.sort_unstable();
+                prop_assert_eq!(heap.first().map(|(key, _)| key), expected.first().copied());
+                let mut seen = Vec::new();
+                heap.visit_first::<7>(|key, slot| {
+                    assert_eq!(key.1, slot);
+                    seen.push(key);
+                    true
+                });
+                expected.truncate(7);
+                prop_assert_eq!(seen, expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Who gets the work, and at what price: RFQs, sealed quotes, standing quotes, clearing.
+//!
+//! [`clear`] is the market's rule: a pure function from what competes to a ranked list. The rest
+//! keeps what competes. What this crate does *not* do: hold money, count limits per account, or
+//! know when an RFQ's deadline is due.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::float_arithmetic)]
+
+extern crate alloc;
+
+mod chain;
+mod clearing;
+mod heap;
+pub mod limits;
+mod rfqs;
+mod standing;
+
+pub use chain::{Chain, Links};
+pub use clearing::{Candidate, Clearing, clear};
+pub use heap::{IndexedHeap, Positions};
+pub use rfqs::{Quote, Rfq, Rfqs};
+pub use standing::{StandingQuote, StandingQuotes, Update};

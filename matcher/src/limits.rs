@@ -1,0 +1,23 @@
+//! How much the market holds.
+
+/// Open RFQs the core can hold.
+pub const RFQS_OPEN_MAX: u32 = 65_536;
+
+/// Quotes one RFQ may collect before further ones are rejected `RfqFull`.
+pub const QUOTES_PER_RFQ_MAX: u32 = 4_096;
+
+/// Live sealed quotes the core can hold, over all RFQs.
+pub const QUOTES_LIVE_MAX: u32 = 1_048_576;
+
+/// Standing quotes the core can hold, over all capabilities.
+pub const STANDING_QUOTES_MAX: u32 = 1_048_576;
+
+/// Standing quotes of one capability that an RFQ considers: the best ones. Only these are told why
+/// they lost.
+pub const STANDING_CONSIDERED_MAX: usize = 32;
+
+/// Capabilities that can be listed.
+pub const CAPABILITIES_MAX: u32 = 1_024;
+
+/// Everything that may compete at one close.
+pub const CANDIDATES_MAX: usize = QUOTES_PER_RFQ_MAX as usize + STANDING_CONSIDERED_MAX;

@@ -1,0 +1,304 @@
+//! Standing quotes: firm public prices per capability, the best of them first.
+
+use alloc::vec::Vec;
+
+use gavel_protocol::{AccountId, AgentId, CapabilityId, Micros, RejectReason, TimestampNs};
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+use slab::Slab;
+
+use crate::chain::{Chain, Links};
+use crate::heap::{IndexedHeap, Positions};
+use crate::limits::{CAPABILITIES_MAX, STANDING_CONSIDERED_MAX, STANDING_QUOTES_MAX};
+
+/// An agent's standing quote for a capability. It stays known, with its revision, after it ended:
+/// so an old update that comes late cannot bring it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandingQuote {
+    /// The kind of work.
+    pub capability: CapabilityId,
+    /// Who quotes.
+    pub provider: AgentId,
+    /// For which account.
+    pub account: AccountId,
+    /// Grows with every change.
+    pub revision: u64,
+    /// The price per unit.
+    pub price: Micros,
+    /// Units that were offered by this revision.
+    pub offered: u32,
+    /// Units still on offer; none once it ended.
+    pub capacity: u32,
+    /// Firm until then.
+    pub valid_until: TimestampNs,
+    /// The place among ties.
+    pub priority: u64,
+    /// The sequence number of the command since which it can be awarded.
+    pub live_since: u64,
+    book: u32,
+    of_agent: Links,
+}
+
+/// What a provider wants its standing quote to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// Above the last revision.
+    pub revision: u64,
+    /// The price per unit.
+    pub price: Micros,
+    /// Units on offer.
+    pub capacity: u32,
+    /// Firm until then.
+    pub valid_until: TimestampNs,
+}
+
+/// Price and place: what a book is ordered by.
+type Key = (Micros, u64);
+
+/// The standing quotes of all capabilities.
+#[derive(Debug)]
+pub struct StandingQuotes {
+    quotes: Slab<StandingQuote>,
+    slots: HashMap<(AgentId, CapabilityId), u32, FxBuildHasher>,
+    /// The live quotes of each capability, in the order of listing.
+    books: Vec<IndexedHeap<Key>>,
+    book_of: HashMap<CapabilityId, u32, FxBuildHasher>,
+    positions: Positions,
+    /// The live quotes of each agent.
+    of_agents: HashMap<AgentId, Chain, FxBuildHasher>,
+}
+
+impl StandingQuotes {
+    /// Makes room for everything there may be. A map gets twice its number of entries: it never
+    /// grows by rehashing below half its capacity. A book grows to its own high-water mark.
+    pub fn new(agents_max: u32) -> Self {
+        let map = |entries: u32| 2 * entries as usize;
+        Self {
+            quotes: Slab::with_capacity(STANDING_QUOTES_MAX as usize),
+            slots: HashMap::with_capacity_and_hasher(map(STANDING_QUOTES_MAX), FxBuildHasher),
+            books: Vec::with_capacity(CAPABILITIES_MAX as usize),
+            book_of: HashMap::with_capacity_and_hasher(map(CAPABILITIES_MAX), FxBuildHasher),
+            positions: Positions::new(STANDING_QUOTES_MAX),
+            of_agents: HashMap::with_capacity_and_hasher(map(agents_max), FxBuildHasher),
+        }
+    }
+
+    /// Opens the book of a capability.
+    pub fn list(&mut self, capability: CapabilityId) {
+        let book = u32::try_from(self.books.len()).expect("fewer than CAPABILITIES_MAX");
+        self.books.push(IndexedHeap::new(0));
+        let before = self.book_of.insert(capability, book);
+        assert!(before.is_none(), "invariant: a capability is listed once: {capability}");
+    }
+
+    /// Returns an agent's standing quote, ended or not.
+    pub fn of(&self, agent: AgentId, capability: CapabilityId) -> Option<&StandingQuote> {
+        self.slots.get(&(agent, capability)).map(|slot| &self.quotes[*slot as usize])
+    }
+
+    /// Returns every standing quote, ended or not, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &StandingQuote> {
+        self.quotes.iter().map(|(_, quote)| quote)
+    }
+
+    /// Returns the agent's live standing quote that was set first.
+    pub fn first_of(&self, agent: AgentId) -> Option<&StandingQuote> {
+        let first = self.of_agents.get(&agent)?.first()?;
+        Some(&self.quotes[first as usize])
+    }
+
+    /// Sets an agent's standing quote. A new price or more capacity takes the place `priority`
+    /// among ties.
+    ///
+    /// # Errors
+    ///
+    /// [`RejectReason::UnknownCapability`] or `TableFull`.
+    pub fn set(
+        &mut self,
+        (provider, account): (AgentId, AccountId),
+        capability: CapabilityId,
+        update: Update,
+        priority: u64,
+    ) -> Result<(), RejectReason> {
+        let Some(slot) = self.slots.get(&(provider, capability)).copied() else {
+            return self.add((provider, account), capability, update, priority);
+        };
+        let quote = &mut self.quotes[slot as usize];
+        assert!(update.revision > quote.revision, "invariant: revisions are checked before");
+        let was_live = quote.is_live();
+        if !was_live {
+            quote.live_since = priority;
+        }
+        let keeps_place =
+            was_live && quote.price == update.price && update.capacity <= quote.capacity;
+        if !keeps_place {
+            quote.priority = priority;
+        }
+        quote.revision = update.revision;
+        quote.price = update.price;
+        quote.offered = update.capacity;
+        quote.capacity = update.capacity;
+        quote.valid_until = update.valid_until;
+        if !keeps_place {
+            let key = (quote.price, quote.priority);
+            self.books[quote.book as usize].set(&mut self.positions, slot, key);
+        }
+        if !was_live {
+            self.join_agent(provider, slot);
+        }
+        Ok(())
+    }
+
+    /// Ends an agent's live standing quote; `revision` above its own is remembered.
+    pub fn end(
+        &mut self,
+        agent: AgentId,
+        capability: CapabilityId,
+        revision: u64,
+    ) -> StandingQuote {
+        let slot = *self.slots.get(&(agent, capability)).expect("invariant: looked up before");
+        let quote = &mut self.quotes[slot as usize];
+        assert!(quote.is_live(), "invariant: a standing quote ends once");
+        quote.capacity = 0;
+        quote.revision = quote.revision.max(revision);
+        let quote = *quote;
+        self.books[quote.book as usize].remove(&mut self.positions, slot);
+        let chain = self.of_agents.get_mut(&agent);
+        let chain = chain.expect("invariant: a live quote is in its agent's chain");
+        chain.remove(&mut self.quotes, slot, of_agent);
+        quote
+    }
+
+    /// Takes `quantity` from an agent's live standing quote, and returns what it is afterwards.
+    pub fn consume(
+        &mut self,
+        agent: AgentId,
+        capability: CapabilityId,
+        quantity: u32,
+    ) -> StandingQuote {
+        let slot = *self.slots.get(&(agent, capability)).expect("invariant: looked up before");
+        let quote = &mut self.quotes[slot as usize];
+        if quote.capacity == quantity {
+            return self.end(agent, capability, 0);
+        }
+        let rest = quote.capacity.checked_sub(quantity);
+        quote.capacity = rest.expect("invariant: an award never exceeds the capacity");
+        *quote
+    }
+
+    /// Calls `visit` for the best live standing quotes of a capability, best first.
+    pub fn visit_best(&self, capability: CapabilityId, mut visit: impl FnMut(&StandingQuote)) {
+        let Some(book) = self.book_of.get(&capability) else { return };
+        self.books[*book as usize].visit_first::<STANDING_CONSIDERED_MAX>(|_, slot| {
+            visit(&self.quotes[slot as usize]);
+            true
+        });
+    }
+
+    /// Returns the worst-placed of the considered quotes that is no longer valid at `now`, if any:
+    /// to be ended before a close, so that it takes nobody's place.
+    pub fn expired(&self, capability: CapabilityId, now: TimestampNs) -> Option<&StandingQuote> {
+        let book = self.book_of.get(&capability)?;
+        let mut expired = None;
+        self.books[*book as usize].visit_first::<STANDING_CONSIDERED_MAX>(|_, slot| {
+            let quote = &self.quotes[slot as usize];
+            if quote.valid_until < now {
+                expired = Some(quote);
+            }
+            expired.is_none()
+        });
+        expired
+    }
+
+    /// Puts back a standing quote as it was.
+    pub fn restore(&mut self, quote: &StandingQuote) {
+        let owner = (quote.provider, quote.account);
+        let update = Update {
+            revision: quote.revision,
+            price: quote.price,
+            capacity: quote.offered,
+            valid_until: quote.valid_until,
+        };
+        self.add(owner, quote.capability, update, quote.priority)
+            .expect("a snapshot holds no more than there may be");
+        let slot = self.slots[&(quote.provider, quote.capability)];
+        self.quotes[slot as usize].live_since = quote.live_since;
+        if quote.is_live() {
+            self.quotes[slot as usize].capacity = quote.capacity;
+        } else {
+            self.end(quote.provider, quote.capability, quote.revision);
+        }
+    }
+
+    fn add(
+        &mut self,
+        (provider, account): (AgentId, AccountId),
+        capability: CapabilityId,
+        update: Update,
+        priority: u64,
+    ) -> Result<(), RejectReason> {
+        let book = *self.book_of.get(&capability).ok_or(RejectReason::UnknownCapability)?;
+        if self.quotes.len() >= STANDING_QUOTES_MAX as usize {
+            return Err(RejectReason::TableFull);
+        }
+        let Update { revision, price, capacity, valid_until } = update;
+        let slot = self.quotes.insert(StandingQuote {
+            capability,
+            provider,
+            account,
+            revision,
+            price,
+            offered: capacity,
+            capacity,
+            valid_until,
+            priority,
+            live_since: priority,
+            book,
+            of_agent: Links::default(),
+        });
+        let slot = u32::try_from(slot).expect("fewer than STANDING_QUOTES_MAX");
+        self.slots.insert((provider, capability), slot);
+        self.books[book as usize].set(&mut self.positions, slot, (price, priority));
+        self.join_agent(provider, slot);
+        Ok(())
+    }
+
+    fn join_agent(&mut self, agent: AgentId, slot: u32) {
+        self.of_agents.entry(agent).or_default().push(&mut self.quotes, slot, of_agent);
+    }
+}
+
+impl StandingQuote {
+    /// Returns whether it can be awarded.
+    pub fn is_live(&self) -> bool {
+        self.capacity > 0
+    }
+
+    /// Describes a standing quote for [`StandingQuotes::restore`].
+    pub fn new(
+        (provider, account): (AgentId, AccountId),
+        capability: CapabilityId,
+        update: Update,
+        (priority, live_since): (u64, u64),
+    ) -> Self {
+        let Update { revision, price, capacity, valid_until } = update;
+        Self {
+            capability,
+            provider,
+            account,
+            revision,
+            price,
+            offered: capacity,
+            capacity,
+            valid_until,
+            priority,
+            live_since,
+            book: 0,
+            of_agent: Links::default(),
+        }
+    }
+}
+
+fn of_agent(quotes: &mut Slab<StandingQuote>, slot: u32) -> &mut Links {
+    &mut quotes[slot as usize].of_agent
+}
