@@ -1,0 +1,76 @@
+//! What is due when: one deadline per open RFQ and per open contract, the earliest first.
+
+use gavel_matcher::limits::RFQS_OPEN_MAX;
+use gavel_matcher::{IndexedHeap, Positions};
+use gavel_protocol::TimestampNs;
+
+use crate::limits::DEADLINES_MAX;
+
+/// Whose deadline it is, by slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// An RFQ closes.
+    Rfq(u32),
+    /// A contract's delivery or acceptance is due.
+    Contract(u32),
+}
+
+/// The open deadlines, on the market's own clock. Equal ones take effect in the order in which they
+/// were made.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    heap: IndexedHeap<(TimestampNs, u64)>,
+    positions: Positions,
+    made: u64,
+}
+
+impl Deadlines {
+    /// Makes room for every deadline there may be.
+    pub(crate) fn new() -> Self {
+        Self {
+            heap: IndexedHeap::new(DEADLINES_MAX as usize),
+            positions: Positions::new(DEADLINES_MAX),
+            made: 0,
+        }
+    }
+
+    /// Returns the earliest deadline.
+    pub(crate) fn first(&self) -> Option<(TimestampNs, Due)> {
+        let ((at, _), slot) = self.heap.first()?;
+        Some((at, Due::from_slot(slot)))
+    }
+
+    /// Sets the deadline of an RFQ or contract, in place of its old one.
+    pub(crate) fn set(&mut self, due: Due, at: TimestampNs) {
+        self.made += 1;
+        self.heap.set(&mut self.positions, due.slot(), (at, self.made));
+    }
+
+    /// Removes the deadline of an RFQ or contract.
+    pub(crate) fn remove(&mut self, due: Due) {
+        self.heap.remove(&mut self.positions, due.slot());
+    }
+
+    /// Returns every deadline in the order of their making.
+    pub(crate) fn in_order_of_making(&self) -> alloc::vec::Vec<(TimestampNs, Due)> {
+        let mut all = self.heap.members().collect::<alloc::vec::Vec<_>>();
+        all.sort_unstable_by_key(|((_, made), _)| *made);
+        all.into_iter().map(|((at, _), slot)| (at, Due::from_slot(slot))).collect()
+    }
+}
+
+impl Due {
+    fn slot(self) -> u32 {
+        match self {
+            Self::Rfq(slot) => slot,
+            Self::Contract(slot) => RFQS_OPEN_MAX + slot,
+        }
+    }
+
+    fn from_slot(slot: u32) -> Self {
+        match slot.checked_sub(RFQS_OPEN_MAX) {
+            None => Self::Rfq(slot),
+            Some(contract) => Self::Contract(contract),
+        }
+    }
+}

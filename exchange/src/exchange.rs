@@ -1,0 +1,115 @@
+//! The state of the exchange, and what can be read of it.
+
+use alloc::collections::VecDeque;
+
+use gavel_matcher::{Clearing, Rfqs, StandingQuotes};
+use gavel_protocol::{AccountId, AgentId, Currency, Name, Settings, TimestampNs};
+use gavel_risk::Exposures;
+use gavel_settlement::{Balance, Contracts, Holds, Ledger};
+
+use crate::client_ids::ClientIds;
+use crate::clock::Clock;
+use crate::contracts::ContractsOfAgents;
+use crate::deadlines::Deadlines;
+use crate::directory::Directory;
+use crate::limits::AGENTS_MAX;
+use crate::mint::Mint;
+
+/// The market as one state machine.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The place of the last command.
+    pub(crate) seq: u64,
+    pub(crate) clock: Clock,
+    /// What the founding fixed; nothing else is accepted before it.
+    pub(crate) founding: Option<Founding>,
+    pub(crate) halted: bool,
+    pub(crate) directory: Directory,
+    pub(crate) client_ids: ClientIds,
+    pub(crate) exposures: Exposures,
+    pub(crate) rfqs: Rfqs,
+    pub(crate) standing: StandingQuotes,
+    pub(crate) clearing: Clearing,
+    pub(crate) ledger: Ledger,
+    pub(crate) holds: Holds,
+    pub(crate) contracts: Contracts,
+    pub(crate) contracts_of_agents: ContractsOfAgents,
+    pub(crate) deadlines: Deadlines,
+    /// Agents whose quotes are being canceled, because their session ended.
+    pub(crate) sweeps: VecDeque<AgentId>,
+}
+
+/// What the founding fixed.
+#[derive(Debug)]
+pub(crate) struct Founding {
+    pub(crate) name: Name,
+    pub(crate) settings: Settings,
+    pub(crate) mint: Mint,
+}
+
+impl Exchange {
+    /// Makes an exchange that waits to be founded, with room for everything it may hold.
+    pub fn new() -> Self {
+        Self {
+            seq: 0,
+            clock: Clock::default(),
+            founding: None,
+            halted: false,
+            directory: Directory::new(),
+            client_ids: ClientIds::new(),
+            exposures: Exposures::new(),
+            rfqs: Rfqs::new(AGENTS_MAX),
+            standing: StandingQuotes::new(AGENTS_MAX),
+            clearing: Clearing::new(),
+            ledger: Ledger::new(),
+            holds: Holds::new(),
+            contracts: Contracts::new(),
+            contracts_of_agents: ContractsOfAgents::new(),
+            deadlines: Deadlines::new(),
+            sweeps: VecDeque::with_capacity(AGENTS_MAX as usize),
+        }
+    }
+
+    /// Returns the place of the last command.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Returns the time of the last command.
+    pub fn now(&self) -> TimestampNs {
+        self.clock.now
+    }
+
+    /// Returns the exchange's name, once it is founded.
+    pub fn name(&self) -> Option<Name> {
+        self.founding.as_ref().map(|founding| founding.name)
+    }
+
+    /// Returns whether a deadline is due at `ts_event` or a sweep goes on: then the next command
+    /// must be `AdvanceTime`.
+    pub fn is_due(&self, ts_event: TimestampNs) -> bool {
+        !self.sweeps.is_empty()
+            || self.deadlines.first().is_some_and(|(at, _)| at <= self.clock.market(ts_event))
+    }
+
+    /// Returns when the next deadline is due, in sequenced time.
+    pub fn next_deadline(&self) -> Option<TimestampNs> {
+        self.deadlines.first().map(|(at, _)| self.clock.sequenced(at))
+    }
+
+    /// Returns what an account has in a currency.
+    pub fn balance(&self, account: AccountId, currency: Currency) -> Balance {
+        self.ledger.balance(account, currency)
+    }
+
+    /// Returns the sum of all balances, counted afresh: zero, or the ledger is broken.
+    pub fn trial_balance(&self) -> i128 {
+        self.ledger.trial_balance()
+    }
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Self::new()
+    }
+}

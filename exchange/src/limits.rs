@@ -1,0 +1,28 @@
+//! How much the exchange holds, and how much one step does.
+
+use gavel_matcher::limits::RFQS_OPEN_MAX;
+use gavel_settlement::limits::{CONTRACTS_OPEN_MAX, HOLDS_MAX};
+
+/// Agents the core can hold.
+pub const AGENTS_MAX: u32 = 65_536;
+
+/// Client ids the core remembers, over all agents.
+pub const CLIENT_IDS_MAX: u32 = 1_048_576;
+
+/// Client ids remembered of one agent. The oldest makes room for the newest, and with it everything
+/// created before it expires.
+pub const CLIENT_IDS_PER_AGENT_MAX: u32 = 16_384;
+
+/// Deadlines that one step lets take effect. Each may be a close.
+pub const DEADLINES_PER_STEP_MAX: u32 = 4;
+
+/// Quotes that one step cancels for agents whose session ended.
+pub const SWEPT_PER_STEP_MAX: u32 = 64;
+
+/// Deadlines that can be open: one per RFQ, one per contract.
+pub const DEADLINES_MAX: u32 = RFQS_OPEN_MAX + CONTRACTS_OPEN_MAX;
+
+// Every open RFQ has a hold.
+const _: () = assert!(HOLDS_MAX >= RFQS_OPEN_MAX);
+// An RFQ is opened only while there is room for the contract it may become.
+const _: () = assert!(CONTRACTS_OPEN_MAX > RFQS_OPEN_MAX);

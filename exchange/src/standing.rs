@@ -1,0 +1,85 @@
+//! Setting and canceling standing quotes.
+
+use gavel_matcher::{StandingQuote, Update};
+use gavel_protocol::{
+    CancelCause, CancelStandingQuote, Event, Outcome, RejectReason, Repeated, SetStandingQuote,
+    StandingQuoteCanceled, StandingQuoteSet,
+};
+
+use crate::apply::Asker;
+use crate::events::Events;
+use crate::exchange::Exchange;
+
+impl Exchange {
+    pub(crate) fn set_standing_quote(
+        &mut self,
+        asker: Asker,
+        c: &SetStandingQuote,
+        out: &mut Events<'_>,
+    ) -> Result<(), RejectReason> {
+        let Asker { agent: provider, account } = asker;
+        let &SetStandingQuote { capability, revision, price, capacity, valid_until, .. } = c;
+        let update = Update { revision, price, capacity, valid_until };
+        match self.standing.of(provider, capability) {
+            Some(quote) if repeats(quote, &update) => {
+                let (ts_event, outcome) = (self.clock.now, Outcome::Done);
+                out.push(Event::Repeated(Repeated { ts_event, outcome }));
+                return Ok(());
+            }
+            Some(quote) if revision <= quote.revision => return Err(RejectReason::StaleRevision),
+            Some(_) | None => {}
+        }
+        let listed = self.directory.capability(capability)?;
+        if c.terms != listed.terms {
+            return Err(RejectReason::TermsNotListed);
+        }
+        if valid_until <= self.clock.now {
+            return Err(RejectReason::TooLate);
+        }
+        self.standing.set((provider, account), capability, update, self.seq)?;
+        out.push(Event::StandingQuoteSet(StandingQuoteSet {
+            capability,
+            provider,
+            revision,
+            price,
+            capacity,
+            valid_until,
+        }));
+        Ok(())
+    }
+
+    pub(crate) fn cancel_standing_quote(
+        &mut self,
+        asker: Asker,
+        c: &CancelStandingQuote,
+        out: &mut Events<'_>,
+    ) -> Result<(), RejectReason> {
+        let &CancelStandingQuote { capability, revision } = c;
+        let provider = asker.agent;
+        let quote = self.standing.of(provider, capability);
+        let quote = quote.ok_or(RejectReason::UnknownStandingQuote)?;
+        if revision <= quote.revision {
+            return Err(RejectReason::StaleRevision);
+        }
+        if !quote.is_live() {
+            return Err(RejectReason::UnknownStandingQuote);
+        }
+        self.standing.end(provider, capability, revision);
+        let cause = CancelCause::Agent;
+        out.push(Event::StandingQuoteCanceled(StandingQuoteCanceled {
+            capability,
+            provider,
+            revision,
+            cause,
+        }));
+        Ok(())
+    }
+}
+
+/// Returns whether the update is the one that made the quote what it is.
+fn repeats(quote: &StandingQuote, update: &Update) -> bool {
+    quote.revision == update.revision
+        && quote.price == update.price
+        && quote.offered == update.capacity
+        && quote.valid_until == update.valid_until
+}

@@ -1,0 +1,57 @@
+//! What an agent may ask of its own state.
+
+use alloc::vec::Vec;
+
+use gavel_protocol::limits::STATEMENT_LINES_MAX;
+use gavel_protocol::{AccountStatement, AgentId, ContractEntry, QuoteEntry, RfqEntry, Statement};
+
+use crate::exchange::Exchange;
+
+impl Exchange {
+    /// Returns the agent's state as of the last command, or `None` if it is not enrolled. Each list
+    /// is cut at [`STATEMENT_LINES_MAX`].
+    pub fn statement(&self, agent: AgentId) -> Option<Statement> {
+        let account = self.directory.agent(agent)?.account;
+        let mut truncated = false;
+        let rfqs = take(&mut truncated, self.rfqs.rfqs_of(agent), |rfq| RfqEntry {
+            rfq: rfq.id,
+            closes_at: self.clock.sequenced(rfq.closes_at),
+            terms: rfq.terms,
+        });
+        let quotes = take(&mut truncated, self.rfqs.quotes_of(agent), |quote| QuoteEntry {
+            quote: quote.id,
+            rfq: quote.rfq,
+            price: quote.price,
+            valid_until: quote.valid_until,
+        });
+        let contracts = take(&mut truncated, self.contracts_of_agents.of(agent), |slot| {
+            let contract = self.contracts.at(slot);
+            ContractEntry {
+                contract: contract.id,
+                parties: contract.parties,
+                state: contract.state,
+                escrow: contract.escrow,
+                currency: contract.currency,
+                due: self.clock.sequenced(contract.due),
+            }
+        });
+        let money = self.ledger.balances_of(account);
+        let accounts = take(&mut truncated, money, |(currency, balance)| AccountStatement {
+            currency,
+            available: balance.available,
+            held: balance.held,
+            escrow: balance.escrow,
+        });
+        Some(Statement { ts_event: self.clock.now, accounts, rfqs, quotes, contracts, truncated })
+    }
+}
+
+fn take<T, U>(
+    truncated: &mut bool,
+    mut from: impl Iterator<Item = T>,
+    line: impl Fn(T) -> U,
+) -> Vec<U> {
+    let lines = from.by_ref().take(STATEMENT_LINES_MAX).map(line).collect();
+    *truncated |= from.next().is_some();
+    lines
+}
