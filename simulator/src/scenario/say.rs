@@ -1,0 +1,181 @@
+//! Events as text. What a command's sender gets as its direct answer is not said, unless it is a
+//! rejection: a scenario shows what followed.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use gavel_protocol::{
+    Acceptance, AccountId, AgentId, CancelCause, CapabilityId, ContractId, Event, LossReason,
+    MovementKind, Ranked, RankedResult, RfqId, RfqResult,
+};
+
+/// The names of what a scenario made.
+#[derive(Default)]
+pub(super) struct Names {
+    pub(super) accounts: HashMap<AccountId, String>,
+    pub(super) agents: HashMap<AgentId, String>,
+    pub(super) capabilities: HashMap<CapabilityId, String>,
+    pub(super) rfqs: HashMap<RfqId, String>,
+    pub(super) contracts: HashMap<ContractId, RfqId>,
+    /// The label of the RFQ that is being opened.
+    pub(super) rfq_pending: Option<String>,
+    /// The name of the agent that is logging on.
+    pub(super) session_pending: Option<String>,
+}
+
+/// Appends what followed from one command.
+pub(super) fn say(
+    names: &Names,
+    what: &str,
+    events: &[Event],
+    ranking: &[Ranked],
+    out: &mut String,
+) {
+    let mut rest = ranking;
+    for event in events {
+        if let Event::RfqClosed(closed) = event {
+            let (ranked, after) = rest.split_at(closed.ranked as usize);
+            rest = after;
+            say_close(names, closed.rfq, closed.result, ranked, out);
+        } else if let Some(line) = line(names, what, event) {
+            writeln!(out, "{line}").expect("a String takes everything");
+        }
+    }
+}
+
+fn say_close(names: &Names, rfq: RfqId, result: RfqResult, ranked: &[Ranked], out: &mut String) {
+    let rfq = names.rfq(rfq);
+    match result {
+        RfqResult::Awarded => {}
+        RfqResult::Passed => writeln!(out, "passed {rfq}").expect("a String takes everything"),
+        RfqResult::Canceled => writeln!(out, "canceled {rfq}").expect("a String takes everything"),
+    }
+    for Ranked { provider, rank, result, .. } in ranked {
+        let RankedResult::Lost(reason) = result else { continue };
+        let (provider, word) = (names.agent(*provider), snake(reason.info().name));
+        match reason {
+            LossReason::RfqCanceled => writeln!(out, "lost {rfq} {provider} {word}"),
+            LossReason::SelfTrade
+            | LossReason::QuoteExpired
+            | LossReason::AboveReserve
+            | LossReason::ContractLimit
+            | LossReason::Tied
+            | LossReason::Cover
+            | LossReason::Outscored
+            | LossReason::Unfillable => writeln!(out, "lost {rfq} {provider} {word} rank={rank}"),
+        }
+        .expect("a String takes everything");
+    }
+}
+
+fn line(names: &Names, what: &str, event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Rejected(e) => format!("rejected {what} {}", snake(e.reason.info().name)),
+        Event::Repeated(_) => format!("repeated {what}"),
+        Event::CancelKept(_) => format!("kept {what}"),
+        Event::Awarded(e) => {
+            let (rfq, provider) = (names.rfq(e.rfq), names.agent(e.parties.provider));
+            let units = if e.quantity == 1 { String::new() } else { format!(" x{}", e.quantity) };
+            format!("awarded {rfq} {provider} {}{units}", e.price)
+        }
+        Event::Moved(e) if e.kind == MovementKind::Refund => {
+            format!("refunded {} {}", names.account(e.to.account), e.amount)
+        }
+        Event::QuoteCanceled(e) if e.cause != CancelCause::Agent => format!(
+            "quote_canceled {} {} {}",
+            names.rfq(e.rfq),
+            names.agent(e.provider),
+            cause(e.cause)
+        ),
+        Event::StandingQuoteSet(e) if !what.starts_with("standing ") => format!(
+            "standing {} {} {} x{}",
+            names.capability(e.capability),
+            names.agent(e.provider),
+            e.price,
+            e.capacity
+        ),
+        Event::StandingQuoteCanceled(e) if e.cause != CancelCause::Agent => format!(
+            "standing_ended {} {} {}",
+            names.capability(e.capability),
+            names.agent(e.provider),
+            cause(e.cause)
+        ),
+        Event::ContractVerified(e) if e.acceptance == Acceptance::Silence => {
+            format!("accepted {} silence", names.contract(e.contract))
+        }
+        Event::ContractSettled(e) => format!(
+            "settled {} {} {} fee={}",
+            names.contract(e.contract),
+            names.agent(e.parties.provider),
+            e.released,
+            e.fee
+        ),
+        Event::ContractExpired(e) => format!("expired {}", names.contract(e.contract)),
+        Event::SessionEnded(e) => format!("session_ended {}", names.agent(e.agent)),
+        Event::Resumed(e) => format!("resumed sessions_lost={}", e.sessions_lost),
+        Event::Founded(_)
+        | Event::AccountEnrolled(_)
+        | Event::AgentEnrolled(_)
+        | Event::CapabilityListed(_)
+        | Event::Deposited(_)
+        | Event::Halted {}
+        | Event::Reopened {}
+        | Event::LoggedOn(_)
+        | Event::RfqOpened(_)
+        | Event::RfqCanceled(_)
+        | Event::RfqClosed(_)
+        | Event::QuotePlaced(_)
+        | Event::QuoteAmended(_)
+        | Event::QuoteCanceled(_)
+        | Event::StandingQuoteSet(_)
+        | Event::StandingQuoteCanceled(_)
+        | Event::WorkStarted(_)
+        | Event::Delivered(_)
+        | Event::ContractVerified(_)
+        | Event::Moved(_)
+        | Event::TimeAdvanced(_) => return None,
+    })
+}
+
+fn cause(cause: CancelCause) -> &'static str {
+    match cause {
+        CancelCause::Agent => "agent",
+        CancelCause::SessionLost => "session_lost",
+        CancelCause::Expired => "expired",
+        CancelCause::UsedUp => "used_up",
+    }
+}
+
+/// Writes a reason's name the way scenarios do.
+fn snake(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+impl Names {
+    fn account(&self, account: AccountId) -> &str {
+        self.accounts.get(&account).map_or("?", String::as_str)
+    }
+
+    fn agent(&self, agent: AgentId) -> &str {
+        self.agents.get(&agent).map_or("?", String::as_str)
+    }
+
+    fn capability(&self, capability: CapabilityId) -> &str {
+        self.capabilities.get(&capability).map_or("?", String::as_str)
+    }
+
+    fn rfq(&self, rfq: RfqId) -> &str {
+        self.rfqs.get(&rfq).map_or("?", String::as_str)
+    }
+
+    fn contract(&self, contract: ContractId) -> &str {
+        self.contracts.get(&contract).map_or("?", |rfq| self.rfq(*rfq))
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests across the crates; see `tests/tests` and the scenarios in `tests/scenarios`.
