@@ -1,0 +1,103 @@
+//! A batch: requests in their order, and what followed from each.
+
+use gavel_protocol::{Event, Ranked, Stamped, Statement};
+
+use crate::inbox::Origin;
+
+/// Requests in their order, and what followed from each. Reused: the core allocates none.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The requests.
+    pub steps: Vec<Step>,
+    /// Their events, one after the other.
+    pub events: Vec<Event>,
+    /// The ranked lists of the closes among the events, one after the other.
+    pub ranking: Vec<Ranked>,
+    /// Answers to queries, as of the end of this batch.
+    pub statements: Vec<(Origin, Statement)>,
+}
+
+/// One request of a batch.
+#[derive(Debug)]
+pub struct Step {
+    /// The request, its place and its time.
+    pub stamped: Stamped,
+    /// Where the answer goes.
+    pub origin: Option<Origin>,
+    /// Where its events end in the batch's list; they begin where those of the step before end.
+    pub events_end: usize,
+    /// Where its ranked entries end in the batch's list.
+    pub ranking_end: usize,
+}
+
+/// A step with its events.
+#[derive(Clone, Copy, Debug)]
+pub struct StepView<'a> {
+    /// The request, its place and its time.
+    pub stamped: &'a Stamped,
+    /// Where the answer goes.
+    pub origin: Option<Origin>,
+    /// What followed; the first one is the outcome.
+    pub events: &'a [Event],
+    /// The ranked lists of the closes among the events, one after the other.
+    pub ranking: &'a [Ranked],
+}
+
+impl Batch {
+    /// Makes an empty batch with room for so much.
+    pub(crate) fn with_capacity(requests: usize, events: usize) -> Self {
+        Self {
+            steps: Vec::with_capacity(requests),
+            events: Vec::with_capacity(events),
+            ranking: Vec::with_capacity(events),
+            statements: Vec::new(),
+        }
+    }
+
+    /// Returns the place of the last request, if there is one.
+    pub(crate) fn last_seq(&self) -> Option<u64> {
+        self.steps.last().map(|step| step.stamped.seq)
+    }
+
+    /// Returns the steps with their events.
+    pub fn steps(&self) -> impl Iterator<Item = StepView<'_>> {
+        let (mut event, mut ranked) = (0, 0);
+        self.steps.iter().map(move |step| {
+            let view = StepView {
+                stamped: &step.stamped,
+                origin: step.origin,
+                events: &self.events[event..step.events_end],
+                ranking: &self.ranking[ranked..step.ranking_end],
+            };
+            (event, ranked) = (step.events_end, step.ranking_end);
+            view
+        })
+    }
+
+    /// Empties the batch and keeps its memory.
+    pub fn clear(&mut self) {
+        self.steps.clear();
+        self.events.clear();
+        self.ranking.clear();
+        self.statements.clear();
+    }
+
+    /// Returns whether there is neither a request nor an answer in it.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.statements.is_empty()
+    }
+}
+
+impl<'a> StepView<'a> {
+    /// Returns each event with the ranked list that belongs to it (empty unless it is a close).
+    pub fn events_with_ranking(&self) -> impl Iterator<Item = (&'a Event, &'a [Ranked])> {
+        let mut rest = self.ranking;
+        self.events.iter().map(move |event| {
+            // Only a close carries a list.
+            let len = if let Event::RfqClosed(closed) = event { closed.ranked as usize } else { 0 };
+            let (ranking, after) = rest.split_at(len);
+            rest = after;
+            (event, ranking)
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! The journal: what was asked, in its order, so that everything that followed can be made again.
+//!
+//! A record holds a group of commands and condenses the events that they caused. Each record's
+//! chain value depends on all before it, so nothing can be lost, added or changed unnoticed.
+
+mod record;
+mod sqlite;
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use gavel_protocol::Digest;
+
+pub use record::{Condenser, Record, decode_commands, encode_command};
+pub use sqlite::SqliteJournal;
+
+/// Where a journal ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The place of the last command; zero for an empty journal.
+    pub seq: u64,
+    /// The chain value of the last record; zeros for an empty journal.
+    pub chain: Digest,
+}
+
+impl Head {
+    /// The head of an empty journal.
+    pub const EMPTY: Self = Self { seq: 0, chain: Digest::new([0; 32]) };
+}
+
+/// A place that keeps records, in order, and has only one writer.
+pub trait Journal: Send + 'static {
+    /// Appends a record durably, if it follows the last one and nobody else has become the writer.
+    fn append(&mut self, record: &Record) -> impl Future<Output = Result<(), JournalError>> + Send;
+
+    /// Reads the record that begins after the command `seq`, if there is one.
+    fn read_after(
+        &mut self,
+        seq: u64,
+    ) -> impl Future<Output = Result<Option<Record>, JournalError>> + Send;
+}
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The folder cannot be made or its lock cannot be opened.
+    #[error("cannot open the data directory {path}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process has the journal open.
+    #[error(
+        "the data directory {path} is in use by another exchange; stop that one first, or use \
+         another --data directory"
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The store cannot be opened.
+    #[error("cannot open the journal {path}")]
+    Opening {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A record cannot be written.
+    #[error("cannot append to the journal")]
+    Appending(#[source] sqlx::Error),
+    /// Records cannot be read.
+    #[error("cannot read the journal after command {seq}")]
+    Reading {
+        /// The last command that was read.
+        seq: u64,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another writer has taken over, or the record does not follow the last one.
+    #[error("the journal has another writer: the record of command {seq} does not follow its head")]
+    Superseded {
+        /// The record's first command.
+        seq: u64,
+    },
+}

@@ -1,0 +1,161 @@
+//! The embedded journal: one SQLite file, one row per record, no server.
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+
+use gavel_protocol::Digest;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Row as _, SqliteConnection};
+
+use crate::journal::{Head, Journal, JournalError, Record};
+
+/// The journal in a folder of its own. Holding it excludes every other process.
+#[derive(Debug)]
+pub struct SqliteJournal {
+    connection: SqliteConnection,
+    head: Head,
+    epoch: i64,
+    /// Locked for as long as it is open.
+    _lock: File,
+}
+
+/// The file of records, and the file whose lock excludes others.
+const JOURNAL_FILE: &str = "journal.sqlite";
+const LOCK_FILE: &str = "journal.lock";
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS writer (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        epoch    INTEGER NOT NULL
+    );
+    CREATE TABLE IF NOT EXISTS record (
+        last_seq      INTEGER PRIMARY KEY,
+        first_seq     INTEGER NOT NULL,
+        rules_version INTEGER NOT NULL,
+        epoch         INTEGER NOT NULL,
+        events_hash   BLOB NOT NULL,
+        checksum      BLOB NOT NULL,
+        chain         BLOB NOT NULL,
+        commands      BLOB NOT NULL
+    );
+    INSERT INTO writer (only_row, epoch) VALUES (1, 1)
+        ON CONFLICT (only_row) DO UPDATE SET epoch = epoch + 1;
+";
+
+/// One statement, so one implicit transaction and one trip to SQLite's thread.
+const APPEND: &str = "
+    INSERT INTO record
+        (last_seq, first_seq, rules_version, epoch, events_hash, checksum, chain, commands)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+    WHERE (SELECT epoch FROM writer) = ?4
+      AND COALESCE((SELECT last_seq FROM record ORDER BY last_seq DESC LIMIT 1), 0) = ?2 - 1
+      AND COALESCE((SELECT chain FROM record ORDER BY last_seq DESC LIMIT 1), zeroblob(32)) = ?9
+";
+
+const READ_AFTER: &str = "
+    SELECT last_seq, first_seq, rules_version, events_hash, checksum, chain, commands
+    FROM record WHERE last_seq > ?1 ORDER BY last_seq LIMIT 1
+";
+
+impl SqliteJournal {
+    /// Opens the journal in `folder`, making both if they do not exist, and becomes its writer.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::InUse`] if another process has it, or what the file system or SQLite says.
+    pub async fn open(folder: &Path) -> Result<Self, JournalError> {
+        let in_folder = |source| JournalError::Folder { path: folder.into(), source };
+        fs::create_dir_all(folder).map_err(in_folder)?;
+        let lock = File::create(folder.join(LOCK_FILE)).map_err(in_folder)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => JournalError::InUse { path: folder.into() },
+            TryLockError::Error(source) => in_folder(source),
+        })?;
+
+        let path = folder.join(JOURNAL_FILE);
+        let opening = |source| JournalError::Opening { path: path.clone(), source };
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .locking_mode(SqliteLockingMode::Exclusive);
+        let mut connection = options.connect().await.map_err(opening)?;
+        sqlx::raw_sql(SCHEMA).execute(&mut connection).await.map_err(opening)?;
+        let epoch = sqlx::query("SELECT epoch FROM writer").fetch_one(&mut connection).await;
+        let epoch = epoch.and_then(|row| row.try_get("epoch")).map_err(opening)?;
+        let mut journal = Self { connection, head: Head::EMPTY, epoch, _lock: lock };
+        journal.head = journal.stored_head().await.map_err(opening)?;
+        Ok(journal)
+    }
+
+    /// Returns where the journal ends.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    async fn stored_head(&mut self) -> Result<Head, sqlx::Error> {
+        let last = "SELECT last_seq, chain FROM record ORDER BY last_seq DESC LIMIT 1";
+        let row = sqlx::query(last).fetch_optional(&mut self.connection).await?;
+        let Some(row) = row else { return Ok(Head::EMPTY) };
+        Ok(Head { seq: number(&row, "last_seq")?, chain: digest(&row, "chain")? })
+    }
+}
+
+impl Journal for SqliteJournal {
+    async fn append(&mut self, record: &Record) -> Result<(), JournalError> {
+        let done = sqlx::query(APPEND)
+            .bind(stored(record.last_seq))
+            .bind(stored(record.first_seq))
+            .bind(record.rules_version)
+            .bind(self.epoch)
+            .bind(record.events_hash.as_bytes().as_slice())
+            .bind(record.checksum.as_bytes().as_slice())
+            .bind(record.chain.as_bytes().as_slice())
+            .bind(record.commands.as_slice())
+            .bind(self.head.chain.as_bytes().as_slice())
+            .execute(&mut self.connection)
+            .await
+            .map_err(JournalError::Appending)?;
+        if done.rows_affected() != 1 {
+            return Err(JournalError::Superseded { seq: record.first_seq });
+        }
+        self.head = record.head();
+        Ok(())
+    }
+
+    async fn read_after(&mut self, seq: u64) -> Result<Option<Record>, JournalError> {
+        let reading = |source| JournalError::Reading { seq, source };
+        let query = sqlx::query(READ_AFTER).bind(stored(seq));
+        let row = query.fetch_optional(&mut self.connection).await.map_err(reading)?;
+        row.map(|row| {
+            Ok(Record {
+                first_seq: number(&row, "first_seq")?,
+                last_seq: number(&row, "last_seq")?,
+                rules_version: row.try_get("rules_version")?,
+                commands: row.try_get("commands")?,
+                events_hash: digest(&row, "events_hash")?,
+                checksum: digest(&row, "checksum")?,
+                chain: digest(&row, "chain")?,
+            })
+        })
+        .transpose()
+        .map_err(reading)
+    }
+}
+
+/// SQLite's integers are signed.
+fn stored(seq: u64) -> i64 {
+    i64::try_from(seq).expect("sequence numbers fit 44 bits, as the exchange asserts")
+}
+
+fn number(row: &sqlx::sqlite::SqliteRow, column: &str) -> Result<u64, sqlx::Error> {
+    let number: i64 = row.try_get(column)?;
+    u64::try_from(number).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+fn digest(row: &sqlx::sqlite::SqliteRow, column: &str) -> Result<Digest, sqlx::Error> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    let bytes = <[u8; 32]>::try_from(bytes);
+    bytes.map(Digest::new).map_err(|_| sqlx::Error::Decode("a hash has 32 bytes".into()))
+}

@@ -1,0 +1,21 @@
+//! Order, time and durability: the inbox, the run loop, the journal, recovery, and what leaves.
+//!
+//! The sequencer gives every request its place and its time, applies it to the exchange, commits it
+//! to the journal beside the core, and publishes what followed once it is durable. What it does
+//! *not* do: decide anything about the market, or know what a socket is.
+
+mod batch;
+mod core;
+mod inbox;
+pub mod journal;
+pub mod limits;
+mod publish;
+mod recovery;
+mod run;
+mod writer;
+
+pub use batch::{Batch, Step, StepView};
+pub use inbox::{Inbox, Lane, Origin, QueryRequest, Submission};
+pub use publish::Consumer;
+pub use recovery::{RecoveryError, Replayed, replay};
+pub use run::{Audit, Layout, Sequencer, SequencerConfig, StartError, Status};

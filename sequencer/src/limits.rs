@@ -1,0 +1,29 @@
+//! How much the sequencer holds.
+
+use std::time::Duration;
+
+/// Requests that one lane of the inbox holds before further ones are rejected `Busy`.
+pub const LANE_REQUESTS_MAX: usize = 16_384;
+
+/// Queries that wait for the core at one time.
+pub const QUERIES_MAX: usize = 1_024;
+
+/// Requests that one batch takes from the inbox.
+pub const BATCH_REQUESTS_MAX: usize = 1_024;
+
+/// Batches on their way through the journal. With all of them under way the core stops taking
+/// requests, the lanes fill, and the edge says `Busy`: the backlog that is not durable is bounded.
+pub const BATCHES_IN_FLIGHT_MAX: usize = 16;
+
+/// Events that a batch has room for before it grows.
+pub const BATCH_EVENTS_EXPECTED: usize = 8 * BATCH_REQUESTS_MAX;
+
+/// How long the core's own thread looks for further requests before it parks.
+pub const SPIN_BEFORE_PARK: Duration = Duration::from_micros(20);
+
+/// The longest sleep of an idle core.
+pub const IDLE_WAKE_MAX: Duration = Duration::from_secs(60);
+
+/// Bytes of one command in the journal: no frame is longer, and the archive of a command is at most
+/// twice its frame.
+pub const COMMAND_BYTES_MAX: usize = 2 * gavel_protocol::limits::FRAME_BYTES_MAX;

@@ -1,0 +1,139 @@
+//! Recovery: the journal is applied again, and must cause the very same events.
+
+use gavel_exchange::{Events, Exchange};
+use gavel_protocol::{Digest, RULES_VERSION};
+
+use crate::batch::{Batch, Step};
+use crate::journal::{Condenser, Head, Journal, JournalError, Record, decode_commands};
+
+/// Why a journal cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The journal cannot be read.
+    #[error("cannot replay the journal")]
+    Reading(#[from] JournalError),
+    /// A record's bytes are not those that were written.
+    #[error(
+        "the journal is damaged: {problem} in the record of commands {first_seq} to {last_seq}. \
+         Nothing was changed. Restore the data directory from a backup; what was acknowledged \
+         after it is in the clients' own records"
+    )]
+    Damaged {
+        /// The record's first command.
+        first_seq: u64,
+        /// The record's last command.
+        last_seq: u64,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A record needs another build.
+    #[error(
+        "commands {first_seq} to {last_seq} were applied under rules version {rules_version}, this \
+         build applies version {RULES_VERSION}: use a build of that version"
+    )]
+    OtherRules {
+        /// The record's first command.
+        first_seq: u64,
+        /// The record's last command.
+        last_seq: u64,
+        /// The version it needs.
+        rules_version: u32,
+    },
+    /// The commands do not cause the events that they caused before.
+    #[error(
+        "replay of commands {first_seq} to {last_seq} gives events of hash {found}, the journal \
+         says {expected}: this build does not apply the rules it says it does, or the machine is \
+         faulty; do not serve from it"
+    )]
+    Diverged {
+        /// The record's first command.
+        first_seq: u64,
+        /// The record's last command.
+        last_seq: u64,
+        /// What the journal says.
+        expected: Digest,
+        /// What the replay gives.
+        found: Digest,
+    },
+}
+
+/// What a replay came to.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The exchange, as it was after the last command.
+    pub exchange: Exchange,
+    /// Where the journal ends.
+    pub head: Head,
+    /// How many records it has.
+    pub records: u64,
+}
+
+/// Replays a journal from its beginning, verifying each record, and shows each to `visit`.
+///
+/// # Errors
+///
+/// [`RecoveryError`] at the first record that is not as it was.
+pub async fn replay<J: Journal>(
+    journal: &mut J,
+    mut visit: impl FnMut(&Batch),
+) -> Result<Replayed, RecoveryError> {
+    let mut replayed = Replayed { exchange: Exchange::new(), head: Head::EMPTY, records: 0 };
+    let mut condenser = Condenser::default();
+    let mut batch = Batch::default();
+    while let Some(record) = journal.read_after(replayed.head.seq).await? {
+        verify(&record, &replayed.head)?;
+        apply(&record, &mut replayed.exchange, &mut batch)?;
+        for step in batch.steps() {
+            condenser.add(step.events, step.ranking);
+        }
+        let Record { first_seq, last_seq, events_hash: expected, .. } = record;
+        let found = condenser.finish();
+        if found != expected {
+            return Err(RecoveryError::Diverged { first_seq, last_seq, expected, found });
+        }
+        visit(&batch);
+        replayed.head = record.head();
+        replayed.records += 1;
+    }
+    Ok(replayed)
+}
+
+fn verify(record: &Record, head: &Head) -> Result<(), RecoveryError> {
+    let damaged = |problem| damaged(record, problem);
+    if !record.is_intact() {
+        return Err(damaged("a wrong checksum"));
+    }
+    if !record.follows(head) {
+        return Err(damaged("a break in the chain"));
+    }
+    if record.rules_version != RULES_VERSION {
+        let Record { first_seq, last_seq, rules_version, .. } = *record;
+        return Err(RecoveryError::OtherRules { first_seq, last_seq, rules_version });
+    }
+    Ok(())
+}
+
+fn apply(record: &Record, exchange: &mut Exchange, batch: &mut Batch) -> Result<(), RecoveryError> {
+    let damaged = |problem| damaged(record, problem);
+    let commands = decode_commands(&record.commands);
+    let commands = commands.ok_or_else(|| damaged("a command that cannot be read"))?;
+    batch.clear();
+    for stamped in commands {
+        if stamped.seq != exchange.seq() + 1 || stamped.ts_event < exchange.now() {
+            return Err(damaged("a command out of order"));
+        }
+        let mut out = Events { events: &mut batch.events, ranking: &mut batch.ranking };
+        exchange.apply(&stamped, &mut out);
+        let (events_end, ranking_end) = (batch.events.len(), batch.ranking.len());
+        batch.steps.push(Step { stamped, origin: None, events_end, ranking_end });
+    }
+    if exchange.seq() != record.last_seq {
+        return Err(damaged("a missing command"));
+    }
+    Ok(())
+}
+
+fn damaged(record: &Record, problem: &'static str) -> RecoveryError {
+    let Record { first_seq, last_seq, .. } = *record;
+    RecoveryError::Damaged { first_seq, last_seq, problem }
+}
