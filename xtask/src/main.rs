@@ -1,0 +1,69 @@
+//! The front door for people who work on the exchange: `cargo xtask test | golden | bench | docs`.
+//!
+//! Every task prints the plain commands that it runs, so that nobody depends on this program. What
+//! it does *not* do: anything that the exchange needs in order to run. The rules of the house are
+//! the tests of this crate, in `xtask/src/tidy.rs`.
+
+mod command;
+mod docs;
+mod machine;
+#[cfg(test)]
+mod tidy;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use command::Command;
+
+/// Tests, golden outputs, benches and documentation of the exchange.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Task {
+    /// Checks formatting, lints and every test; installs what they need where that is possible.
+    Test,
+    /// Writes the expected outputs of the tests and the generated documentation anew.
+    Golden,
+    /// Runs the benches, which print what they measured and under which conditions.
+    Bench,
+    /// Writes the generated tables of the documentation anew.
+    Docs,
+}
+
+fn main() -> Result<()> {
+    match Task::parse() {
+        Task::Test => test(),
+        Task::Golden => golden(),
+        Task::Bench => bench(),
+        Task::Docs => docs::write(),
+    }
+}
+
+/// The steps of `cargo xtask test`, in their order. Further ones belong in this list.
+fn test() -> Result<()> {
+    machine::ensure_rust_components()?;
+    Command::cargo("fmt --all --check").run()?;
+    Command::cargo("clippy --workspace --all-targets --locked -- -D warnings").run()?;
+    let python = machine::python_with_aioquic()?;
+    Command::cargo("test --workspace --locked").env(machine::PYTHON_VARIABLE, python).run()
+}
+
+fn golden() -> Result<()> {
+    docs::write()?;
+    let python = machine::python_with_aioquic()?;
+    Command::cargo("test --workspace")
+        .env("GAVEL_GOLDEN", "write")
+        .env(machine::PYTHON_VARIABLE, python)
+        .run()
+}
+
+fn bench() -> Result<()> {
+    Command::cargo("run --release -p gavel -- bench core").run()?;
+    Command::cargo("run --release -p gavel -- bench wire").run()
+}
+
+/// Returns the directory of the workspace.
+fn root() -> Result<PathBuf> {
+    let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().map(PathBuf::from).context("xtask does not lie inside the workspace")
+}
