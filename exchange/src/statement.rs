@@ -3,14 +3,19 @@
 use alloc::vec::Vec;
 
 use gavel_protocol::limits::STATEMENT_LINES_MAX;
-use gavel_protocol::{AccountStatement, AgentId, ContractEntry, QuoteEntry, RfqEntry, Statement};
+use gavel_protocol::{
+    AccountStatement, AgentId, ContractEntry, QuoteEntry, RfqEntry, Statement, TimestampNs,
+};
 
 use crate::exchange::Exchange;
 
 impl Exchange {
-    /// Returns the agent's state as of the last command, or `None` if it is not enrolled. Each list
-    /// is cut at [`STATEMENT_LINES_MAX`].
-    pub fn statement(&self, agent: AgentId) -> Option<Statement> {
+    /// Returns the agent's state as of `ts_event`, or `None` if it is not enrolled. Each list is cut
+    /// at [`STATEMENT_LINES_MAX`].
+    ///
+    /// The time is that of the question: the time of the last command would tell the agent when
+    /// somebody else had sent one.
+    pub fn statement(&self, agent: AgentId, ts_event: TimestampNs) -> Option<Statement> {
         let account = self.directory.agent(agent)?.account;
         let mut truncated = false;
         let rfqs = take(&mut truncated, self.rfqs.rfqs_of(agent), |rfq| RfqEntry {
@@ -42,7 +47,7 @@ impl Exchange {
             held: balance.held,
             escrow: balance.escrow,
         });
-        Some(Statement { ts_event: self.clock.now, accounts, rfqs, quotes, contracts, truncated })
+        Some(Statement { ts_event, accounts, rfqs, quotes, contracts, truncated })
     }
 }
 

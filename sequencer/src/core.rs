@@ -45,7 +45,7 @@ impl Core {
         }
         while batch.statements.len() < BATCH_REQUESTS_MAX {
             let Some(query) = self.inbox.next_query() else { break };
-            if let Some(statement) = self.exchange.statement(query.agent) {
+            if let Some(statement) = self.exchange.statement(query.agent, ts_event) {
                 batch.statements.push((query.origin, statement));
             }
         }

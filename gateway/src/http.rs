@@ -1,0 +1,44 @@
+//! HTTP for those who look after the exchange: is it well, and how much does it do.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::registry::Registry;
+
+use crate::fan_out::FanOut;
+use crate::metrics::render;
+
+#[derive(Clone)]
+struct Sources {
+    fan_out: Arc<FanOut>,
+    registry: Arc<Registry>,
+}
+
+/// Returns the routes.
+pub(crate) fn router(fan_out: Arc<FanOut>, registry: Registry) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics))
+        .with_state(Sources { fan_out, registry: Arc::new(registry) })
+}
+
+async fn healthz(State(sources): State<Sources>) -> Response {
+    let (status, body) = if sources.fan_out.has_journal_failed() {
+        (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"journal_failed"}"#)
+    } else {
+        (StatusCode::OK, r#"{"status":"ok"}"#)
+    };
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn metrics(State(sources): State<Sources>) -> Response {
+    const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match render(&sources.registry) {
+        Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

@@ -1,0 +1,34 @@
+//! The network edge of the exchange: sessions over QUIC, event streams, blobs, and HTTP for those
+//! who look after it.
+//!
+//! The gateway decodes frames, proves who sends them, numbers them, throttles, and submits commands;
+//! the [`FanOut`] takes what became durable and gives each agent its side of it and the public what
+//! is public. What this crate does *not* do: decide anything about the market. It may reject; only
+//! the sequenced core accepts. It keeps no state that the journal does not rebuild, except who is
+//! connected and the blobs themselves.
+
+mod answers;
+mod blob_index;
+mod blobs;
+mod connection;
+mod decode;
+mod directory;
+mod endpoint;
+mod fan_out;
+mod http;
+pub mod limits;
+mod lock;
+mod metrics;
+#[cfg(test)]
+mod samples;
+mod serve;
+mod session;
+mod sessions;
+mod streams;
+mod throttle;
+mod tls;
+
+pub use endpoint::{Gateway, GatewayConfig, GatewayError};
+pub use fan_out::FanOut;
+pub use metrics::ExtraGauge;
+pub use tls::{Identity, IdentityError};

@@ -1,0 +1,105 @@
+//! What machines may know of the exchange. Nothing here moves when a sealed quote is placed, amended
+//! or canceled: such quotes are counted at their RFQ's close.
+
+use std::fmt;
+use std::sync::Arc;
+
+use gavel_protocol::CloseReason;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+
+/// A gauge of the caller's, read at every scrape.
+#[derive(Clone)]
+pub struct ExtraGauge {
+    /// Its name, without the `gavel_` in front.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    /// Reads it. It must not move with anything that is sealed.
+    pub read: Arc<dyn Fn() -> f64 + Send + Sync>,
+}
+
+/// The counters and gauges that the events and the connections move.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    pub rfqs_opened: Counter,
+    pub rfqs_closed: Counter,
+    pub quotes_ranked: Counter,
+    pub awards: Counter,
+    pub contracts_settled: Counter,
+    pub contracts_expired: Counter,
+    pub standing_quotes_set: Counter,
+    pub sessions: Gauge,
+    pub connections: Gauge,
+    pub journal_failed: Gauge,
+    closed: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+impl Metrics {
+    /// Counts a connection that the edge has closed.
+    pub fn closed(&self, reason: CloseReason) {
+        self.closed.get_or_create(&[("reason", reason.info().name)]).inc();
+    }
+
+    /// Returns the registry that [`render`] writes out.
+    pub fn registry(&self, extra: Vec<ExtraGauge>) -> Registry {
+        let mut registry = Registry::with_prefix("gavel");
+        for (name, help, counter) in [
+            ("rfqs_opened", "RFQs that were opened", &self.rfqs_opened),
+            ("rfqs_closed", "RFQs that were closed", &self.rfqs_closed),
+            ("quotes_ranked", "Quotes that competed, counted at the close", &self.quotes_ranked),
+            ("awards", "Contracts that were concluded", &self.awards),
+            ("contracts_settled", "Contracts that were paid", &self.contracts_settled),
+            ("contracts_expired", "Contracts that ended undelivered", &self.contracts_expired),
+            ("standing_quotes_set", "Standing quotes that were set", &self.standing_quotes_set),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+        for (name, help, gauge) in [
+            ("sessions", "Sessions, with or without a connection", &self.sessions),
+            ("connections", "Connections, logged on or not", &self.connections),
+            ("journal_failed", "1 once the journal cannot commit any more", &self.journal_failed),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        registry.register(
+            "connections_closed",
+            "Connections closed by reason",
+            self.closed.clone(),
+        );
+        registry.register_collector(Box::new(Extra(extra)));
+        registry
+    }
+}
+
+/// Writes every metric in the Prometheus text format.
+pub(crate) fn render(registry: &Registry) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    encode(&mut text, registry)?;
+    Ok(text)
+}
+
+struct Extra(Vec<ExtraGauge>);
+
+impl fmt::Debug for Extra {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|gauge| gauge.name)).finish()
+    }
+}
+
+impl Collector for Extra {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        for gauge in &self.0 {
+            let metric =
+                encoder.encode_descriptor(gauge.name, gauge.help, None, MetricType::Gauge)?;
+            ConstGauge::new((gauge.read)()).encode(metric)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! Events and batches for the tests of this crate.
+
+use gavel_protocol::{
+    AccountId, AgentEnrolled, AgentId, Awarded, CapabilityId, CapabilityListed, ClientId, Command,
+    ContractId, Currency, Delivered, Digest, Disclosure, DurationNs, Event, Format, Founded, Halt,
+    Micros, Parties, PublicKey, QuoteId, QuotePlaced, QuoteRef, Ranked, Request, RfqClosed, RfqId,
+    RfqOpened, RfqResult, RfqTerms, Roles, Settings, Stamped, StandingQuoteSet, TimestampNs,
+};
+use gavel_sequencer::{Batch, Origin, Step};
+
+pub(crate) const OPERATOR: AgentId = AgentId::new(1);
+pub(crate) const BUYER: AgentId = AgentId::new(11);
+pub(crate) const PROVIDER: AgentId = AgentId::new(12);
+pub(crate) const STRANGER: AgentId = AgentId::new(13);
+pub(crate) const CAPABILITY: CapabilityId = CapabilityId::new(21);
+pub(crate) const RFQ: RfqId = RfqId::new(31);
+pub(crate) const QUOTE: QuoteId = QuoteId::new(41);
+pub(crate) const CONTRACT: ContractId = ContractId::new(51);
+pub(crate) const PARTIES: Parties = Parties { buyer: BUYER, provider: PROVIDER };
+
+pub(crate) fn digest(letter: u8) -> Digest {
+    Digest::new([letter; 32])
+}
+
+pub(crate) fn usd() -> Currency {
+    "USD".parse().unwrap()
+}
+
+pub(crate) fn at(nanos: u64) -> TimestampNs {
+    TimestampNs::from_nanos(nanos)
+}
+
+pub(crate) fn founded(operator_key: PublicKey) -> Founded {
+    Founded {
+        name: "testing".parse().unwrap(),
+        fees: AccountId::EXCHANGE,
+        operator_account: AccountId::new(2),
+        operator: OPERATOR,
+        operator_key,
+        settings: Settings { fee_ppm: 0 },
+    }
+}
+
+pub(crate) fn enrolled(agent: AgentId, key: PublicKey) -> AgentEnrolled {
+    AgentEnrolled { agent, account: AccountId::new(100 + agent.raw()), key, roles: Roles::TRADER }
+}
+
+pub(crate) fn listed() -> CapabilityListed {
+    CapabilityListed {
+        capability: CAPABILITY,
+        name: "ocr".parse().unwrap(),
+        currency: usd(),
+        terms: digest(b't'),
+    }
+}
+
+pub(crate) fn rfq_opened() -> RfqOpened {
+    RfqOpened {
+        rfq: RFQ,
+        buyer: BUYER,
+        account: AccountId::new(111),
+        closes_at: at(9_000),
+        terms: RfqTerms {
+            capability: CAPABILITY,
+            currency: usd(),
+            quantity: 1,
+            reserve: Micros::new(40),
+            format: Format::FirstPrice,
+            window: DurationNs::from_secs(1),
+            admit_standing: false,
+            disclosure: Disclosure::ClearingPrice,
+            delivery_within: DurationNs::from_secs(1),
+            acceptance_within: DurationNs::from_secs(1),
+            spec: digest(b's'),
+            inputs: Some(digest(b'i')),
+            terms: digest(b't'),
+        },
+    }
+}
+
+pub(crate) fn rfq_closed(ranked: u32) -> RfqClosed {
+    RfqClosed {
+        rfq: RFQ,
+        buyer: BUYER,
+        capability: CAPABILITY,
+        result: RfqResult::Awarded,
+        clearing_price: Some(Micros::new(30)),
+        disclosure: Disclosure::ClearingPrice,
+        ranked,
+    }
+}
+
+pub(crate) fn ranked(provider: AgentId, rank: u32, result: gavel_protocol::RankedResult) -> Ranked {
+    Ranked { provider, quote: QuoteRef::Sealed(QUOTE), price: Micros::new(30), rank, result }
+}
+
+pub(crate) fn quote_placed() -> QuotePlaced {
+    QuotePlaced {
+        quote: QUOTE,
+        rfq: RFQ,
+        provider: PROVIDER,
+        price: Micros::new(30),
+        valid_until: at(9_999),
+    }
+}
+
+pub(crate) fn standing_quote_set(revision: u64) -> StandingQuoteSet {
+    StandingQuoteSet {
+        capability: CAPABILITY,
+        provider: PROVIDER,
+        revision,
+        price: Micros::new(30),
+        capacity: 1,
+        valid_until: at(9_999),
+    }
+}
+
+pub(crate) fn awarded() -> Awarded {
+    Awarded {
+        contract: CONTRACT,
+        rfq: RFQ,
+        parties: PARTIES,
+        quote: QuoteRef::Sealed(QUOTE),
+        price: Micros::new(30),
+        quantity: 1,
+        total: Micros::new(30),
+        currency: usd(),
+        delivery_due: at(99_999),
+    }
+}
+
+pub(crate) fn delivered() -> Delivered {
+    Delivered {
+        contract: CONTRACT,
+        parties: PARTIES,
+        deliverable: digest(b'd'),
+        acceptance_due: at(99_999),
+    }
+}
+
+/// A command that stands for any other.
+pub(crate) fn any_command() -> Command {
+    Command::Halt(Halt { client_id: ClientId::new(1) })
+}
+
+/// A batch under construction.
+#[derive(Default)]
+pub(crate) struct Batches {
+    seq: u64,
+    batch: Batch,
+}
+
+impl Batches {
+    /// Adds a step at the time of its own sequence number.
+    pub fn step(
+        &mut self,
+        origin: Option<Origin>,
+        command: Command,
+        events: &[Event],
+    ) -> &mut Self {
+        self.ranked_step(origin, command, events, &[])
+    }
+
+    /// Adds a step whose events have a ranked list.
+    pub fn ranked_step(
+        &mut self,
+        origin: Option<Origin>,
+        command: Command,
+        events: &[Event],
+        ranking: &[Ranked],
+    ) -> &mut Self {
+        self.seq += 1;
+        self.batch.events.extend_from_slice(events);
+        self.batch.ranking.extend_from_slice(ranking);
+        self.batch.steps.push(Step {
+            stamped: Stamped {
+                seq: self.seq,
+                ts_event: at(self.seq),
+                request: Request { agent: BUYER, command },
+            },
+            origin,
+            events_end: self.batch.events.len(),
+            ranking_end: self.batch.ranking.len(),
+        });
+        self
+    }
+
+    /// Adds a step without an origin for each event.
+    pub fn events(&mut self, events: &[Event]) -> &mut Self {
+        for event in events {
+            self.step(None, any_command(), &[*event]);
+        }
+        self
+    }
+
+    /// Returns what was added since the last call.
+    pub fn take(&mut self) -> Batch {
+        std::mem::take(&mut self.batch)
+    }
+}

@@ -1,0 +1,214 @@
+//! The numbered streams of events: one per agent, one per capability, one for the exchange. Each
+//! keeps its latest events, so that a subscriber that comes back misses none.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gavel_protocol::{
+    AgentId, CapabilityId, Codec, Heartbeat, PrivateEvent, PublicEvent, ServerMessage,
+    StreamOpened, StreamPosition, Topic,
+};
+use rustc_hash::FxBuildHasher;
+
+use crate::connection::{Buffer, Connection};
+use crate::limits::EVENTS_PER_STREAM_KEPT;
+use crate::session::SubscribeResult;
+
+/// Which stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum StreamKey {
+    Exchange,
+    Capability(CapabilityId),
+    Private(AgentId),
+}
+
+impl StreamKey {
+    /// Returns the stream that a topic means to an agent.
+    pub fn of(topic: Topic, agent: AgentId) -> Self {
+        match topic {
+            Topic::Private => Self::Private(agent),
+            Topic::Exchange => Self::Exchange,
+            Topic::Capability(capability) => Self::Capability(capability),
+        }
+    }
+}
+
+/// An event of a stream.
+#[derive(Clone, Debug)]
+pub(crate) enum StreamEvent {
+    Private(PrivateEvent),
+    Public(PublicEvent),
+}
+
+/// One subscriber of one stream.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    connection: Arc<Connection>,
+    /// Frames for the subscription's own stream.
+    pub buffer: Buffer,
+    /// The number of the last event in the buffer or before it.
+    last: AtomicU64,
+}
+
+/// All streams.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    streams: HashMap<StreamKey, Stream, FxBuildHasher>,
+    /// Streams with frames that their subscribers have not got yet.
+    unsent: Vec<StreamKey>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    /// The number of the next event.
+    next: u64,
+    /// The events before it, the oldest first.
+    kept: VecDeque<StreamEvent>,
+    subscribers: Vec<Arc<Subscription>>,
+    /// How many of them listen in each codec.
+    listeners: [usize; Codec::ALL.len()],
+    /// Frames that the subscribers have not got yet, encoded once per codec that anybody listens in.
+    unsent: [Vec<u8>; Codec::ALL.len()],
+}
+
+impl Streams {
+    /// Appends an event to a stream. Subscribers get it at the next [`Streams::flush`].
+    pub fn push(&mut self, key: StreamKey, event: StreamEvent) {
+        let stream = self.streams.entry(key).or_insert_with(Stream::new);
+        if stream.push(event) {
+            self.unsent.push(key);
+        }
+    }
+
+    /// Gives subscribers what was pushed: each gets one piece and is woken once.
+    pub fn flush(&mut self) {
+        for key in self.unsent.drain(..) {
+            if let Some(stream) = self.streams.get_mut(&key) {
+                stream.flush();
+            }
+        }
+    }
+
+    /// Subscribes `connection` to a stream from event number `from`, or from the next one. Returns
+    /// the subscription, which holds the beginning of its stream already, if there is one.
+    ///
+    /// Events are pushed and flushed by whoever holds `&mut self`, so no event falls between the
+    /// beginning and what follows, and none comes twice.
+    pub fn subscribe(
+        &mut self,
+        topic: Topic,
+        key: StreamKey,
+        from: Option<u64>,
+        connection: &Arc<Connection>,
+    ) -> (SubscribeResult, Option<Arc<Subscription>>) {
+        let stream = self.streams.entry(key).or_insert_with(Stream::new);
+        let (oldest, next) = (stream.oldest(), stream.next);
+        let from = from.unwrap_or(next);
+        if from < oldest || from > next {
+            return (SubscribeResult::Resync { oldest, next }, None);
+        }
+        let subscription = Arc::new(Subscription {
+            connection: Arc::clone(connection),
+            buffer: Buffer::default(),
+            last: AtomicU64::new(next - 1),
+        });
+        let codec = connection.codec;
+        let mut frames = Vec::new();
+        ServerMessage::StreamOpened(StreamOpened {
+            topic,
+            next: StreamPosition { stream_seq: from },
+        })
+        .encode(codec, 0, &mut frames);
+        for (number, event) in (oldest..).zip(&stream.kept).filter(|(number, _)| *number >= from) {
+            event.encode(codec, number, &mut frames);
+        }
+        connection.send_backlog(&subscription.buffer, &mut frames);
+        stream.subscribers.push(Arc::clone(&subscription));
+        stream.listeners[codec as usize] += 1;
+        (SubscribeResult::Opened { next: from }, Some(subscription))
+    }
+
+    /// Ends a subscription: nothing is appended to it any more.
+    pub fn unsubscribe(&mut self, key: StreamKey, subscription: &Arc<Subscription>) {
+        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let place = stream.subscribers.iter().position(|other| Arc::ptr_eq(other, subscription));
+        if let Some(place) = place {
+            stream.subscribers.swap_remove(place);
+            stream.listeners[subscription.connection.codec as usize] -= 1;
+        }
+    }
+}
+
+impl Stream {
+    fn new() -> Self {
+        Self {
+            next: 1,
+            kept: VecDeque::new(),
+            subscribers: Vec::new(),
+            listeners: [0; Codec::ALL.len()],
+            unsent: Default::default(),
+        }
+    }
+
+    fn oldest(&self) -> u64 {
+        self.next - self.kept.len() as u64
+    }
+
+    /// Returns whether this is the first event that waits to be flushed.
+    fn push(&mut self, event: StreamEvent) -> bool {
+        let was_idle = self.unsent.iter().all(Vec::is_empty);
+        for codec in Codec::ALL {
+            if self.listeners[codec as usize] > 0 {
+                event.encode(codec, self.next, &mut self.unsent[codec as usize]);
+            }
+        }
+        if self.kept.len() == EVENTS_PER_STREAM_KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(event);
+        self.next += 1;
+        was_idle && !self.subscribers.is_empty()
+    }
+
+    fn flush(&mut self) {
+        let mut frames = Vec::new();
+        for subscription in &self.subscribers {
+            frames.extend_from_slice(&self.unsent[subscription.connection.codec as usize]);
+            subscription.connection.send(&subscription.buffer, &mut frames);
+            // After the events are in the buffer, so that no heartbeat overtakes them.
+            subscription.last.store(self.next - 1, Ordering::Release);
+        }
+        self.unsent.iter_mut().for_each(Vec::clear);
+    }
+}
+
+impl StreamEvent {
+    fn encode(&self, codec: Codec, number: u64, out: &mut Vec<u8>) {
+        match self {
+            Self::Private(event) => event.encode(codec, number, out),
+            Self::Public(event) => event.encode(codec, number, out),
+        }
+    }
+}
+
+impl Subscription {
+    /// Says that `counted` bytes have left.
+    pub fn sent(&self, counted: usize) {
+        self.connection.sent(&self.buffer, counted);
+    }
+
+    /// Drops what nobody writes out any more.
+    pub fn discard(&self) {
+        self.connection.discard(&self.buffer);
+    }
+
+    /// Appends a heartbeat with the number of the last event to `frames`, unless events wait that
+    /// must come first.
+    pub fn heartbeat(&self, frames: &mut Vec<u8>) {
+        let last = self.last.load(Ordering::Acquire);
+        if self.buffer.is_empty() {
+            ServerMessage::Heartbeat(Heartbeat {}).encode(self.connection.codec, last, frames);
+        }
+    }
+}
