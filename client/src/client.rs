@@ -102,6 +102,11 @@ impl Client {
         self.session().identity().clone()
     }
 
+    /// Returns how often a lost connection was replaced.
+    pub fn reconnects(&self) -> u64 {
+        self.session().reconnects()
+    }
+
     /// Returns a new number for a command: the wall clock's milliseconds, a random number of this
     /// client, and a counter.
     pub fn next_client_id(&self) -> ClientId {

@@ -10,7 +10,9 @@ use gavel_protocol::{
     Challenge, ClientMessage, CloseReason, Codec, Heartbeat, LogonAnswer, LogonRequest, PublicKey,
     ServerMessage, SessionId, SignatureBytes, TEMPLATE_VERSION, logon_message,
 };
-use quinn::{Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarInt};
+use quinn::{
+    AckFrequencyConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarInt,
+};
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -21,8 +23,8 @@ use crate::error::ClientError;
 use crate::feed::Opened;
 use crate::frame_buffer::FrameBuffer;
 use crate::limits::{
-    CLOSE_REASON_WAIT_MAX, HEARTBEATS_PER_TIMEOUT, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
-    STREAM_WINDOW_BYTES, SUBSCRIPTIONS_MAX,
+    CLOSE_REASON_WAIT_MAX, HEARTBEATS_PER_TIMEOUT, PACKETS_PER_ACK_MAX, RECONNECT_PAUSE_MAX,
+    RECONNECT_PAUSE_MIN, STREAM_WINDOW_BYTES, SUBSCRIPTIONS_MAX,
 };
 use crate::session::decode;
 use crate::tls;
@@ -159,8 +161,11 @@ impl Connector {
 
 fn transport(silence_max: Duration) -> TransportConfig {
     let subscriptions = u32::try_from(SUBSCRIPTIONS_MAX).unwrap_or(u32::MAX);
+    let mut acknowledgements = AckFrequencyConfig::default();
+    acknowledgements.ack_eliciting_threshold(VarInt::from_u32(PACKETS_PER_ACK_MAX));
     let mut transport = TransportConfig::default();
     transport
+        .ack_frequency_config(Some(acknowledgements))
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         // Twice, because a stream that was ended may still be read while the next one opens.
         .max_concurrent_uni_streams(VarInt::from_u32(subscriptions.saturating_mul(2)))

@@ -13,6 +13,10 @@ pub const SUBSCRIPTIONS_MAX: usize = 64;
 /// Bytes of one stream that may wait here unread. A reader that falls behind stops the server there.
 pub const STREAM_WINDOW_BYTES: u32 = 1_048_576;
 
+/// Packets that the server may get before it must acknowledge them; fewer wait for its next packet,
+/// or 25 ms. Commands come in bursts, and a packet that only acknowledges costs as much as one.
+pub const PACKETS_PER_ACK_MAX: u32 = 8;
+
 /// Bytes of a read buffer while little comes; it doubles as needed.
 pub const READ_BUFFER_BYTES_MIN: usize = 4_096;
 

@@ -48,6 +48,8 @@ pub(crate) struct Session {
     /// Who waits for the answer to which number of this connection.
     awaited: HashMap<u64, Awaited, FxBuildHasher>,
     feeds: Vec<Arc<Feed>>,
+    /// Connections that were lent to it so far.
+    connections: u64,
     logging_out: bool,
     ended: Option<ClientError>,
 }
@@ -80,6 +82,7 @@ impl Session {
             unanswered: 0,
             awaited: HashMap::default(),
             feeds: Vec::new(),
+            connections: 0,
             logging_out: false,
             ended: None,
         }
@@ -88,6 +91,11 @@ impl Session {
     /// Returns what the last logon said.
     pub(crate) fn identity(&self) -> &LogonAnswer {
         &self.identity
+    }
+
+    /// Returns how often a lost connection was replaced.
+    pub(crate) fn reconnects(&self) -> u64 {
+        self.connections.saturating_sub(1)
     }
 
     /// Returns whether one more request may be asked.
@@ -223,6 +231,7 @@ impl Session {
     /// There is a connection: subscribes again, and sends again what is unanswered.
     pub(crate) fn connected(&mut self, identity: LogonAnswer) {
         self.disconnected();
+        self.connections += 1;
         self.session_seq_next = Some(identity.session_seq_next);
         self.identity = identity;
         // Streams come first, so that a topic joined afresh shows what the commands bring about.

@@ -3,9 +3,9 @@
 use gavel_matcher::limits::STANDING_CONSIDERED_MAX;
 use gavel_matcher::{Candidate, Rfq, StandingQuote, clear};
 use gavel_protocol::{
-    Awarded, CancelCause, ContractId, ContractState, DurationNs, Event, IdKind, LossReason, Micros,
-    Movement, Parties, QuoteRef, Ranked, RankedResult, RfqClosed, RfqResult, StandingQuoteCanceled,
-    StandingQuoteSet,
+    Awarded, CancelCause, CapabilityId, ContractId, ContractState, DurationNs, Event, IdKind,
+    LossReason, Micros, Movement, Parties, QuoteRef, Ranked, RankedResult, RfqClosed, RfqResult,
+    StandingQuoteCanceled, StandingQuoteSet, TimestampNs,
 };
 use gavel_settlement::Contract;
 
@@ -56,21 +56,23 @@ impl Exchange {
 
     /// Gathers what competes, bars what cannot win, and takes the RFQ out of the market.
     fn gather(&mut self, slot: u32, out: &mut Events<'_>) -> Rfq {
-        let terms = self.rfqs.at(slot).terms;
+        let Rfq { terms, closes_at, .. } = *self.rfqs.at(slot);
+        // The close itself, not the moment at which somebody noticed that it was due.
+        let closes_at = self.clock.sequenced(closes_at);
         let admits_standing = terms.admit_standing || terms.window == DurationNs::ZERO;
         if admits_standing {
-            self.end_expired(terms.capability, out);
+            self.end_expired(terms.capability, closes_at, out);
         }
-        let (now, candidates) = (self.clock.now, &mut self.clearing.candidates);
+        let candidates = &mut self.clearing.candidates;
         candidates.clear();
-        let rfq = self.rfqs.close(slot, now, candidates);
+        let rfq = self.rfqs.close(slot, closes_at, candidates);
         for candidate in candidates.iter() {
             self.exposures.quote_ended(candidate.account);
         }
         if admits_standing {
             self.standing.visit_best(terms.capability, |quote| {
                 let unfillable = quote.capacity < terms.quantity;
-                let expired = quote.valid_until < now;
+                let expired = quote.valid_until < closes_at;
                 let barred = match (expired, unfillable) {
                     (true, _) => Some(LossReason::QuoteExpired),
                     (false, true) => Some(LossReason::Unfillable),
@@ -91,9 +93,14 @@ impl Exchange {
     }
 
     /// Ends considered standing quotes whose validity has run out, so that they take nobody's place.
-    fn end_expired(&mut self, capability: gavel_protocol::CapabilityId, out: &mut Events<'_>) {
+    fn end_expired(
+        &mut self,
+        capability: CapabilityId,
+        closes_at: TimestampNs,
+        out: &mut Events<'_>,
+    ) {
         for _ in 0..STANDING_CONSIDERED_MAX {
-            let Some(quote) = self.standing.expired(capability, self.clock.now) else { return };
+            let Some(quote) = self.standing.expired(capability, closes_at) else { return };
             let (provider, revision) = (quote.provider, quote.revision);
             self.standing.end(provider, capability, revision);
             let cause = CancelCause::Expired;

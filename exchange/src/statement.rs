@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use gavel_protocol::limits::STATEMENT_LINES_MAX;
 use gavel_protocol::{
-    AccountStatement, AgentId, ContractEntry, QuoteEntry, RfqEntry, Statement, TimestampNs,
+    AccountStatement, AgentId, ContractEntry, QuoteEntry, RfqEntry, StandingEntry, Statement,
+    TimestampNs,
 };
 
 use crate::exchange::Exchange;
@@ -29,6 +30,14 @@ impl Exchange {
             price: quote.price,
             valid_until: quote.valid_until,
         });
+        let standing = take(&mut truncated, self.standing.live_of(agent), |quote| StandingEntry {
+            capability: quote.capability,
+            provider: quote.provider,
+            revision: quote.revision,
+            price: quote.price,
+            capacity: quote.capacity,
+            valid_until: quote.valid_until,
+        });
         let contracts = take(&mut truncated, self.contracts_of_agents.of(agent), |slot| {
             let contract = self.contracts.at(slot);
             ContractEntry {
@@ -47,7 +56,7 @@ impl Exchange {
             held: balance.held,
             escrow: balance.escrow,
         });
-        Some(Statement { ts_event, accounts, rfqs, quotes, contracts, truncated })
+        Some(Statement { ts_event, accounts, rfqs, quotes, standing, contracts, truncated })
     }
 }
 

@@ -103,17 +103,19 @@ impl Connection {
             return;
         }
         let buffer = &self.session_stream;
-        let len = {
+        let waiting = {
             let mut contents = lock(&buffer.contents);
             let before = contents.bytes.len();
             message.encode(self.codec, number, &mut contents.bytes);
             let len = contents.bytes.len() - before;
             contents.counted += len;
             contents.fresh += len;
-            len
+            // Under the lock: a writer on another core could otherwise take them off the count
+            // before they are on it.
+            self.waiting_bytes.fetch_add(len, Ordering::Relaxed) + len
         };
         buffer.announce();
-        if self.waiting_bytes.fetch_add(len, Ordering::Relaxed) + len > SESSION_OUTPUT_BYTES_MAX {
+        if waiting > SESSION_OUTPUT_BYTES_MAX {
             self.close(CloseReason::SlowConsumer);
         }
     }

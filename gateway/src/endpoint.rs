@@ -8,7 +8,9 @@ use std::time::Instant;
 use gavel_protocol::CloseReason;
 use gavel_sequencer::Inbox;
 use object_store::ObjectStore;
-use quinn::{Endpoint, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    AckFrequencyConfig, Endpoint, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -18,8 +20,8 @@ use crate::fan_out::FanOut;
 use crate::http;
 use crate::limits::{
     BLOB_BYTES_PER_AGENT, BLOB_STREAMS_MAX, COMMANDS_PER_SECOND, CONNECTION_WINDOW_BYTES,
-    CONNECTIONS_MAX, IDLE_TIMEOUT, REFUSALS_MAX, SEND_WINDOW_BYTES, SHUTDOWN_TIMEOUT,
-    STREAM_WINDOW_BYTES,
+    CONNECTIONS_MAX, IDLE_TIMEOUT, PACKETS_PER_ACK_MAX, REFUSALS_MAX, SEND_WINDOW_BYTES,
+    SHUTDOWN_TIMEOUT, STREAM_WINDOW_BYTES,
 };
 use crate::metrics::ExtraGauge;
 use crate::serve::{Edge, close_frame, end_lost_sessions, serve};
@@ -169,8 +171,11 @@ impl Gateway {
 
 fn server_config(identity: Identity) -> Result<ServerConfig, GatewayError> {
     let tls = identity.quic_config().map_err(GatewayError::Tls)?;
+    let mut acknowledgements = AckFrequencyConfig::default();
+    acknowledgements.ack_eliciting_threshold(VarInt::from_u32(PACKETS_PER_ACK_MAX));
     let mut transport = TransportConfig::default();
     transport
+        .ack_frequency_config(Some(acknowledgements))
         .max_concurrent_bidi_streams(VarInt::from_u32(BLOB_STREAMS_MAX))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))

@@ -24,6 +24,10 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Bytes that one connection holds until the client acknowledges them.
 pub const SEND_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Packets that a client may get before it must acknowledge them; fewer wait for its next packet, or
+/// 25 ms. Answers come in bursts, and a packet that only acknowledges costs as much as one of them.
+pub const PACKETS_PER_ACK_MAX: u32 = 8;
+
 /// Segments of a stream that one read takes, so that one chatty client does not hold the thread.
 pub const SEGMENTS_PER_READ: usize = 64;
 

@@ -257,13 +257,18 @@ impl Rfqs {
     }
 
     /// Removes the RFQ in `slot` with its quotes, and appends these to `candidates`; what is not
-    /// valid at `now` is barred from winning.
-    pub fn close(&mut self, slot: u32, now: TimestampNs, candidates: &mut Vec<Candidate>) -> Rfq {
+    /// valid at `closes_at` is barred from winning.
+    pub fn close(
+        &mut self,
+        slot: u32,
+        closes_at: TimestampNs,
+        candidates: &mut Vec<Candidate>,
+    ) -> Rfq {
         let mut next = self.at(slot).quotes.first();
         while let Some(at) = next {
             next = self.quotes[at as usize].in_rfq.after();
             let quote = self.forget_quote(at);
-            let expired = (quote.valid_until < now).then_some(LossReason::QuoteExpired);
+            let expired = (quote.valid_until < closes_at).then_some(LossReason::QuoteExpired);
             candidates.push(Candidate {
                 provider: quote.provider,
                 account: quote.account,

@@ -107,6 +107,16 @@ impl StandingQuotes {
         Some(&self.quotes[first as usize])
     }
 
+    /// Returns the agent's live standing quotes, the one that was set first first.
+    pub fn live_of(&self, agent: AgentId) -> impl Iterator<Item = &StandingQuote> {
+        let mut next = self.of_agents.get(&agent).and_then(Chain::first);
+        core::iter::from_fn(move || {
+            let quote = &self.quotes[next? as usize];
+            next = quote.of_agent.after();
+            Some(quote)
+        })
+    }
+
     /// Sets an agent's standing quote. A new price or more capacity takes the place `priority`
     /// among ties.
     ///

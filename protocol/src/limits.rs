@@ -37,7 +37,7 @@ pub const CLIENT_ID_HORIZON: DurationNs = DurationNs::from_secs(24 * 3_600);
 pub const CLIENT_ID_AHEAD_MAX: DurationNs = DurationNs::from_secs(60);
 
 /// Lines in one list of a statement; a longer list ends with `truncated`.
-pub const STATEMENT_LINES_MAX: usize = 48;
+pub const STATEMENT_LINES_MAX: usize = 40;
 
 /// The longest time a session may stay silent before the server closes its connection.
 pub const HEARTBEAT_TIMEOUT: DurationNs = DurationNs::from_secs(15);

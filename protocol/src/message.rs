@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::payloads;
 use crate::command::{RfqTerms, Roles, choice, record};
-use crate::event::{CapabilityListed, Outcome, Parties};
+use crate::event::{CapabilityListed, Outcome, Parties, StandingQuoteSet};
 use crate::ids::{
     AccountId, AgentId, CapabilityId, ContractId, Digest, Nonce, PublicKey, QuoteId, RfqId,
     SessionId, SignatureBytes,
@@ -263,6 +263,8 @@ record! {
         pub rfqs: Vec<RfqEntry>,
         /// Live sealed quotes.
         pub quotes: Vec<QuoteEntry>,
+        /// Live standing quotes.
+        pub standing: Vec<StandingEntry>,
         /// Open contracts.
         pub contracts: Vec<ContractEntry>,
         /// Whether a list was cut at its limit.
@@ -330,6 +332,9 @@ record! {
 
 /// A listed capability.
 pub type CapabilityEntry = CapabilityListed;
+
+/// A live standing quote.
+pub type StandingEntry = StandingQuoteSet;
 
 choice! {
     /// What a subscription is about.

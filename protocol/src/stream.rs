@@ -108,6 +108,8 @@ happened! {
         pub quantity: u32,
         /// How it is cleared.
         pub format: Format,
+        /// How long it collects quotes; zero: it is cleared already.
+        pub window: DurationNs,
         /// When it closes.
         pub closes_at: TimestampNs,
         /// Whether standing quotes compete too.
@@ -166,7 +168,7 @@ impl RfqAnnounced {
             quantity,
             reserve: _,
             format,
-            window: _,
+            window,
             admit_standing,
             disclosure: _,
             delivery_within,
@@ -182,6 +184,7 @@ impl RfqAnnounced {
             currency,
             quantity,
             format,
+            window,
             closes_at: opened.closes_at,
             admit_standing,
             delivery_within,

@@ -18,4 +18,4 @@ pub use batch::{Batch, Step, StepView};
 pub use inbox::{Inbox, Lane, Origin, QueryRequest, Submission};
 pub use publish::Consumer;
 pub use recovery::{RecoveryError, Replayed, replay};
-pub use run::{Audit, Layout, Sequencer, SequencerConfig, StartError, Status};
+pub use run::{Audit, Auditor, Layout, Sequencer, SequencerConfig, StartError, Status};

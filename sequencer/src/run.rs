@@ -92,6 +92,24 @@ impl Status {
     }
 }
 
+/// Counts a running exchange afresh on demand.
+#[derive(Clone)]
+pub struct Auditor {
+    inbox: Inbox,
+    status: Arc<Status>,
+}
+
+impl Auditor {
+    /// Asks the core to count the exchange afresh, and returns the last such count.
+    ///
+    /// The count takes time with the number of accounts and of everything open.
+    pub fn audit(&self) -> Option<Audit> {
+        self.status.audit_wanted.store(true, Ordering::Release);
+        self.inbox.wake();
+        *self.status.audit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A running sequencer.
 pub struct Sequencer {
     inbox: Inbox,
@@ -147,13 +165,9 @@ impl Sequencer {
         self.status.clone()
     }
 
-    /// Asks the core to count the exchange afresh, and returns the last such count.
-    ///
-    /// The count takes time with the number of accounts and of everything open.
-    pub fn audit(&self) -> Option<Audit> {
-        self.status.audit_wanted.store(true, Ordering::Release);
-        self.inbox.wake();
-        *self.status.audit.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns what counts the exchange afresh on demand.
+    pub fn auditor(&self) -> Auditor {
+        Auditor { inbox: self.inbox.clone(), status: self.status.clone() }
     }
 
     /// Lets the core finish what is in the inbox and the journal commit it, and returns the
@@ -232,7 +246,6 @@ impl Loops {
         let (mut outlet, writer) = self.start_writer(journal, head, Box::new(wake))?;
         self.begin(first, &mut outlet);
         let run = move || {
-            let _guard = AbortOnPanic;
             self.run_parking(&mut outlet, &parker, &parked);
             self.core.into_exchange()
         };
@@ -255,7 +268,6 @@ impl Loops {
         let (mut outlet, writer) = self.start_writer(journal, head, Box::new(wake))?;
         self.begin(first, &mut outlet);
         let task = tokio::spawn(async move {
-            let _guard = AbortOnPanic;
             self.run_notified(&mut outlet, &notify).await;
             self.core.into_exchange()
         });
@@ -335,6 +347,7 @@ impl Loops {
 
     /// Fills a batch and hands it to the journal.
     fn step(&mut self, outlet: &mut Outlet) -> Progress {
+        let _guard = AbortOnPanic;
         self.audit_if_wanted();
         if self.status.has_failed() {
             return match self.stop.load(Ordering::Acquire) {
@@ -405,8 +418,8 @@ impl Progress {
     }
 }
 
-/// Stops the process when the thread or task that holds it panics: an exchange whose core or journal
-/// is gone must not go on looking alive. Recovery brings it back.
+/// Stops the process when whoever holds it panics: an exchange whose core or journal is gone must not
+/// go on looking alive. Recovery brings it back.
 struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {

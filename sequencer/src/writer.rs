@@ -66,6 +66,9 @@ impl<J: Journal> Writer<J> {
             }
             (self.wake_core)();
         }
+        if let Err(error) = runtime.block_on(self.journal.close()) {
+            tracing::warn!(error = %chain(&error), "what is in the journal is durable all the same");
+        }
     }
 
     fn publish(&self, sealed: Sealed) {

@@ -38,6 +38,9 @@ pub trait Journal: Send + 'static {
         &mut self,
         seq: u64,
     ) -> impl Future<Output = Result<Option<Record>, JournalError>> + Send;
+
+    /// Puts the store in order and lets go of it.
+    fn close(self) -> impl Future<Output = Result<(), JournalError>> + Send;
 }
 
 /// Why a journal cannot be used.
@@ -82,6 +85,9 @@ pub enum JournalError {
         #[source]
         source: sqlx::Error,
     },
+    /// The store cannot be put in order; everything in it is durable all the same.
+    #[error("cannot close the journal")]
+    Closing(#[source] sqlx::Error),
     /// Another writer has taken over, or the record does not follow the last one.
     #[error("the journal has another writer: the record of command {seq} does not follow its head")]
     Superseded {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use gavel_protocol::Digest;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Row as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
 use crate::journal::{Head, Journal, JournalError, Record};
 
@@ -141,6 +141,11 @@ impl Journal for SqliteJournal {
         })
         .transpose()
         .map_err(reading)
+    }
+
+    async fn close(self) -> Result<(), JournalError> {
+        // SQLite folds its write-ahead log into the file when it is closed.
+        self.connection.close().await.map_err(JournalError::Closing)
     }
 }
 
