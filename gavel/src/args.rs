@@ -1,0 +1,329 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::bench::core::CoreArgs;
+use crate::bench::wire::WireArgs;
+use clap::{Parser, Subcommand, ValueEnum};
+use gavel_protocol::{Currency, Micros, Name};
+
+/// The exchange where AI agents buy and sell work.
+#[derive(Debug, Parser)]
+#[command(name = "gavel", version, max_term_width = 100)]
+pub struct Args {
+    /// Print the summary as one JSON object on the last line.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log what is going on, not only what goes wrong.
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve an exchange.
+    Up(UpArgs),
+    /// Watch a whole market: an exchange in a temporary directory, with synthetic agents.
+    Demo(DemoArgs),
+    /// Load a running exchange with synthetic agents, open loop.
+    Sim(SimArgs),
+    /// Enrol an agent with an account of its own (operator).
+    Enrol(EnrolArgs),
+    /// List a capability, so that it can be traded (operator).
+    List(ListArgs),
+    /// Ask for quotes, and wait for the work.
+    Rfq(RfqArgs),
+    /// Offer work, and do it when it is awarded.
+    Quote(QuoteArgs),
+    /// Replay a journal, and show what happened.
+    Replay(ReplayArgs),
+    /// Verify a journal: every record, every event, and what clients were told.
+    Verify(VerifyArgs),
+    /// Run a scenario file through the pure exchange, and print the events.
+    Script(ScriptArgs),
+    /// Measure what things cost here, beside what they cost at least.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// The service time of one command in the pure exchange.
+    Core(CoreArgs),
+    /// Round trips and throughput of a whole exchange over QUIC.
+    Wire(WireArgs),
+}
+
+/// A whole round by hand, shown by the help of each of its commands.
+const ROUND: &str = "\
+Example, from a job spec in a file to the deliverable in another:
+
+  gavel up                                              # in a terminal of its own
+  gavel list ocr
+  gavel enrol acme --deposit 100.00
+  gavel enrol fast
+  echo 'the text of 50 invoices' > answer.txt
+  gavel quote --as fast --capability ocr --price 30.00 --deliver answer.txt &
+  echo '{\"invoices\": 50}' > job.json
+  gavel rfq --as acme --capability ocr --reserve 40.00 --spec job.json --out result.txt
+  cat result.txt";
+
+/// Arguments of `gavel up`.
+#[derive(Debug, Parser)]
+#[command(after_help = ROUND)]
+pub struct UpArgs {
+    /// Where everything is kept.
+    #[arg(long, default_value = "gavel-data")]
+    pub data: PathBuf,
+    /// Where to listen for QUIC [default: 127.0.0.1:7410, or any port if that is taken].
+    #[arg(long)]
+    pub quic: Option<SocketAddr>,
+    /// Where to listen for HTTP [default: 127.0.0.1:7411, or any port if that is taken].
+    #[arg(long)]
+    pub http: Option<SocketAddr>,
+    /// A certificate chain to use instead of the self-signed one, as PEM.
+    #[arg(long, requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The private key of the certificate, as PEM.
+    #[arg(long, requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// The exchange's name, at first start.
+    #[arg(long, default_value = "gavel")]
+    pub name: Name,
+    /// The providers' fee in parts per million, at first start.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub fee_ppm: u32,
+    /// Where the core runs.
+    #[arg(long, value_enum, default_value_t = LayoutArg::Inline)]
+    pub layout: LayoutArg,
+}
+
+/// Where the core runs.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LayoutArg {
+    /// As a task beside the gateway's.
+    Inline,
+    /// On a thread of its own.
+    Thread,
+}
+
+/// Arguments of `gavel demo`.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:\n\n  gavel demo --seconds 10 --json")]
+pub struct DemoArgs {
+    /// End after so many seconds, with a summary [default: when asked to].
+    #[arg(long)]
+    pub seconds: Option<u64>,
+    /// Synthetic buyers.
+    #[arg(long, default_value_t = 10)]
+    pub buyers: u32,
+    /// Synthetic providers.
+    #[arg(long, default_value_t = 50)]
+    pub providers: u32,
+    /// Decides when agents send and what.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Arguments of `gavel sim`.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example, against `gavel up` in another terminal:\n\n  \
+    gavel sim --data gavel-data --seconds 10 --acks acks.jsonl --json")]
+pub struct SimArgs {
+    /// Where the exchange keeps everything: its address and the operator's key are read from it.
+    #[arg(long, default_value = "gavel-data")]
+    pub data: PathBuf,
+    /// End after so many seconds, with a summary [default: when asked to].
+    #[arg(long)]
+    pub seconds: Option<u64>,
+    /// Write each acknowledged command to this file, as it is acknowledged.
+    #[arg(long)]
+    pub acks: Option<PathBuf>,
+    /// Synthetic buyers.
+    #[arg(long, default_value_t = 10)]
+    pub buyers: u32,
+    /// Synthetic providers.
+    #[arg(long, default_value_t = 50)]
+    pub providers: u32,
+    /// Capabilities that they trade in.
+    #[arg(long, default_value_t = 4)]
+    pub capabilities: u32,
+    /// RFQs per second, all buyers together.
+    #[arg(long, default_value_t = 100.0)]
+    pub rfqs_per_s: f64,
+    /// The share of RFQs that clear at once against the standing quotes.
+    #[arg(long, default_value_t = 0.5)]
+    pub window_zero_share: f64,
+    /// Updates of standing quotes per second, all providers together.
+    #[arg(long, default_value_t = 200.0)]
+    pub standing_updates_per_s: f64,
+    /// Store, fetch and check specs and deliverables, too.
+    #[arg(long)]
+    pub blobs: bool,
+    /// How payloads are written.
+    #[arg(long, value_enum, default_value_t = CodecArg::Rkyv)]
+    pub codec: CodecArg,
+    /// Decides when agents send and what.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// How payloads are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum CodecArg {
+    /// rkyv archives.
+    Rkyv,
+    /// JSON.
+    Json,
+}
+
+/// Arguments of `gavel enrol`.
+#[derive(Debug, Parser)]
+#[command(after_help = ROUND)]
+pub struct EnrolArgs {
+    /// The agent's name: its key is kept under it.
+    pub name: String,
+    /// Where the exchange keeps everything.
+    #[arg(long, default_value = "gavel-data")]
+    pub data: PathBuf,
+    /// Money to deposit for its account.
+    #[arg(long, value_parser = money)]
+    pub deposit: Option<Micros>,
+    /// The currency of the deposit.
+    #[arg(long, default_value_t = Currency::USD)]
+    pub currency: Currency,
+    /// The most that one of its transactions may cost.
+    #[arg(long, value_parser = money, default_value = "1000000.00")]
+    pub transaction_max: Micros,
+}
+
+/// Arguments of `gavel list`.
+#[derive(Debug, Parser)]
+#[command(after_help = ROUND)]
+pub struct ListArgs {
+    /// The capability's name.
+    pub name: Name,
+    /// Where the exchange keeps everything.
+    #[arg(long, default_value = "gavel-data")]
+    pub data: PathBuf,
+    /// What it is traded in.
+    #[arg(long, default_value_t = Currency::USD)]
+    pub currency: Currency,
+    /// The terms of its standing quotes, as a file [default: delivery against payment].
+    #[arg(long)]
+    pub terms: Option<PathBuf>,
+}
+
+/// Arguments of `gavel rfq`.
+#[derive(Debug, Parser)]
+#[command(after_help = ROUND)]
+pub struct RfqArgs {
+    /// The buyer's name, as enrolled.
+    #[arg(long = "as", value_name = "NAME")]
+    pub agent: String,
+    /// Where the exchange keeps everything.
+    #[arg(long, default_value = "gavel-data")]
+    pub data: PathBuf,
+    /// The kind of work.
+    #[arg(long)]
+    pub capability: Name,
+    /// The most to pay per unit; nobody else learns it.
+    #[arg(long, value_parser = money)]
+    pub reserve: Micros,
+    /// Units of work.
+    #[arg(long, default_value_t = 1)]
+    pub quantity: u32,
+    /// How long to collect quotes, in milliseconds; 0 clears at once against the standing quotes.
+    #[arg(long, default_value_t = 1_000)]
+    pub window_ms: u64,
+    /// The public job spec, as a file.
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// Private inputs that only the winner may read, as a file.
+    #[arg(long)]
+    pub inputs: Option<PathBuf>,
+    /// The terms of the contract, as a file [default: the capability's].
+    #[arg(long)]
+    pub terms: Option<PathBuf>,
+    /// Where to put the deliverable [default: standard output].
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// How long the provider may take, in seconds.
+    #[arg(long, default_value_t = 3_600)]
+    pub delivery_s: u64,
+    /// How long to take for objections, in seconds; silence accepts.
+    #[arg(long, default_value_t = 3_600)]
+    pub acceptance_s: u64,
+    /// Do not accept the delivery: let silence do it.
+    #[arg(long)]
+    pub silent: bool,
+}
+
+/// Arguments of `gavel quote`.
+#[derive(Debug, Parser)]
+#[command(after_help = ROUND)]
+pub struct QuoteArgs {
+    /// The provider's name, as enrolled.
+    #[arg(long = "as", value_name = "NAME")]
+    pub agent: String,
+    /// Where the exchange keeps everything.
+    #[arg(long, default_value = "gavel-data")]
+    pub data: PathBuf,
+    /// The kind of work.
+    #[arg(long)]
+    pub capability: Name,
+    /// The price per unit.
+    #[arg(long, value_parser = money)]
+    pub price: Micros,
+    /// What to deliver, as a file.
+    #[arg(long)]
+    pub deliver: PathBuf,
+    /// Also set a public standing quote for this many units; it ends with this command.
+    #[arg(long, value_name = "UNITS")]
+    pub standing: Option<u32>,
+    /// Leave after so many contracts have ended.
+    #[arg(long, default_value_t = 1)]
+    pub contracts: u32,
+}
+
+/// Arguments of `gavel replay`.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:\n\n  gavel replay --data gavel-data --events | tail -3")]
+pub struct ReplayArgs {
+    /// Where the exchange keeps everything; it must not be running.
+    #[arg(long, default_value = "gavel-data")]
+    pub data: PathBuf,
+    /// Print every event as a line of JSON.
+    #[arg(long)]
+    pub events: bool,
+}
+
+/// Arguments of `gavel verify`.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:\n\n  gavel verify --data gavel-data --acks acks.jsonl --json")]
+pub struct VerifyArgs {
+    /// Where the exchange keeps everything; it must not be running.
+    #[arg(long, default_value = "gavel-data")]
+    pub data: PathBuf,
+    /// Acknowledgements that `gavel sim --acks` wrote: each must be in the journal.
+    #[arg(long)]
+    pub acks: Option<PathBuf>,
+}
+
+/// Arguments of `gavel script`.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:\n\n  gavel script tests/scenarios/first-price-sealed.scenario")]
+pub struct ScriptArgs {
+    /// The scenario file. If it says what it expects, anything else is a failure.
+    pub file: PathBuf,
+}
+
+fn money(text: &str) -> Result<Micros, gavel_protocol::ParseMoneyError> {
+    Micros::parse_units(text)
+}

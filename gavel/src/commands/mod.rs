@@ -1,0 +1,47 @@
+//! One module per command of the command line.
+
+pub mod demo;
+pub mod enrol;
+pub mod list;
+pub mod quote;
+pub mod replay;
+pub mod rfq;
+pub mod script;
+pub mod sim;
+pub mod up;
+pub mod verify;
+
+use std::future::Future;
+use std::path::Path;
+
+use anyhow::Context as _;
+use gavel_client::Client;
+use gavel_protocol::{CapabilityEntry, Name};
+
+/// Runs a future on a runtime of one thread.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start the runtime")?.block_on(future)
+}
+
+/// Returns when the process is asked to end.
+async fn asked_to_end() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for SIGINT"),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Returns a listed capability by its name.
+async fn capability(client: &Client, name: &Name) -> anyhow::Result<CapabilityEntry> {
+    let listed = client.capabilities().await.context("cannot ask for the capabilities")?;
+    let found = listed.into_iter().find(|entry| entry.name == *name);
+    found.with_context(|| format!("no capability {name}; the operator can `gavel list {name}`"))
+}
+
+/// Reads a file.
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}

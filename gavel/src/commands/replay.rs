@@ -1,0 +1,61 @@
+//! `gavel replay`: make a journal's history again, and show it.
+
+use anyhow::Context as _;
+use gavel_sequencer::journal::SqliteJournal;
+use gavel_sequencer::{Audit, Batch, replay};
+use serde_json::json;
+
+use crate::Exit;
+use crate::args::ReplayArgs;
+use crate::commands::block_on;
+use crate::data_dir::DataDir;
+use crate::output::Output;
+
+/// Replays.
+pub fn run(args: &ReplayArgs, output: &Output) -> anyhow::Result<Exit> {
+    block_on(async {
+        let data = DataDir::new(&args.data);
+        data.whereabouts()?;
+        let mut journal = SqliteJournal::open(&data.journal()).await?;
+        let mut wrong = Ok(());
+        let replayed = replay(&mut journal, |batch| {
+            if args.events && wrong.is_ok() {
+                wrong = print_events(batch, output);
+            }
+        });
+        let replayed = replayed.await?;
+        wrong?;
+        let audit = Audit::of(&replayed.exchange);
+        let text = format!(
+            "{} commands in {} records replayed; state {}, trial balance {}",
+            audit.seq, replayed.records, audit.state_hash, audit.trial_balance
+        );
+        let summary = json!({
+            "seq": audit.seq,
+            "records": replayed.records,
+            "chain": replayed.head.chain,
+            "state_hash": audit.state_hash.to_string(),
+            "trial_balance": audit.trial_balance.to_string(),
+        });
+        output.summary(text, &summary);
+        Ok(Exit::Done)
+    })
+}
+
+fn print_events(batch: &Batch, output: &Output) -> anyhow::Result<()> {
+    for step in batch.steps() {
+        for (event, ranking) in step.events_with_ranking() {
+            let mut line = json!({
+                "seq": step.stamped.seq.to_string(),
+                "ts_event": step.stamped.ts_event,
+                "agent": step.stamped.request.agent,
+                "event": serde_json::to_value(event).context("cannot write JSON")?,
+            });
+            if !ranking.is_empty() {
+                line["ranking"] = serde_json::to_value(ranking).context("cannot write JSON")?;
+            }
+            output.line(line);
+        }
+    }
+    Ok(())
+}

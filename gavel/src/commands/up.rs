@@ -1,0 +1,63 @@
+//! `gavel up`: serve an exchange until asked to end.
+
+use gavel_sequencer::Layout;
+use serde_json::json;
+
+use crate::Exit;
+use crate::args::{LayoutArg, UpArgs};
+use crate::commands::{asked_to_end, block_on};
+use crate::data_dir::DataDir;
+use crate::output::Output;
+use crate::server::{Server, ServerConfig};
+
+/// Serves.
+pub fn run(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
+    block_on(serve(args, output))
+}
+
+async fn serve(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
+    let data = DataDir::new(&args.data);
+    let server = Server::start(ServerConfig {
+        data: data.clone(),
+        quic: args.quic,
+        http: args.http,
+        certificate: args.cert.zip(args.key),
+        layout: args.layout.into(),
+        name: args.name,
+        fee_ppm: args.fee_ppm,
+    })
+    .await?;
+    let at = server.whereabouts().clone();
+    let name = server.name().map_or_else(String::new, |name| name.to_string());
+    let text = format!(
+        "{name} serves QUIC on {} and HTTP on {}\n\
+         data        {}\n\
+         certificate {} (SHA-256)",
+        at.quic,
+        at.http,
+        data.root().display(),
+        at.fingerprint
+    );
+    let started = json!({
+        "exchange": name,
+        "quic": at.quic,
+        "http": at.http,
+        "fingerprint": at.fingerprint,
+        "data": data.root(),
+    });
+    output.summary(text, &started);
+
+    asked_to_end().await?;
+    let exchange = server.stop().await?;
+    output.line(format!("stopped after command {}", exchange.seq()));
+    Ok(Exit::Done)
+}
+
+impl From<LayoutArg> for Layout {
+    fn from(layout: LayoutArg) -> Self {
+        match layout {
+            LayoutArg::Inline => Self::Inline,
+            LayoutArg::Thread => Self::Thread,
+        }
+    }
+}

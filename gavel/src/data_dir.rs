@@ -1,0 +1,150 @@
+//! The data directory: the journal, the blobs, the server's identity, keys, and where the exchange
+//! can be found.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use data_encoding::HEXLOWER;
+use ed25519_dalek::SigningKey;
+use gavel_client::{Client, Config, Fingerprint, Trust};
+use rand::TryRng as _;
+use serde::{Deserialize, Serialize};
+
+/// The agent that runs the exchange: its key is made at first start.
+pub const OPERATOR: &str = "operator";
+
+/// A data directory.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    root: PathBuf,
+}
+
+/// Where an exchange can be found, and how to know that it is the right one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Whereabouts {
+    /// Where it listens for QUIC.
+    pub quic: SocketAddr,
+    /// Where it listens for HTTP.
+    pub http: SocketAddr,
+    /// The SHA-256 of its certificate.
+    pub fingerprint: String,
+}
+
+impl DataDir {
+    /// Names a data directory; it need not exist.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Returns the directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the journal's folder.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    /// Returns the blobs' folder, and makes it.
+    pub fn blobs(&self) -> anyhow::Result<PathBuf> {
+        self.folder("blobs")
+    }
+
+    /// Returns the folder of the server's identity, and makes it.
+    pub fn tls(&self) -> anyhow::Result<PathBuf> {
+        self.folder("tls")
+    }
+
+    /// Notes where the exchange can be found.
+    pub fn note_whereabouts(&self, whereabouts: &Whereabouts) -> anyhow::Result<()> {
+        let path = self.whereabouts_file();
+        let json = serde_json::to_string_pretty(whereabouts).context("cannot write JSON")?;
+        fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Returns where the exchange can be found.
+    pub fn whereabouts(&self) -> anyhow::Result<Whereabouts> {
+        let path = self.whereabouts_file();
+        let json = fs::read_to_string(&path).with_context(|| {
+            let data = self.root.display();
+            format!("no exchange has run in {data}; start one with `gavel up --data {data}`")
+        })?;
+        serde_json::from_str(&json).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Returns the key of a name, and makes one if there is none.
+    pub fn key_or_new(&self, name: &str) -> anyhow::Result<SigningKey> {
+        if self.key_file(name)?.exists() { self.key(name) } else { self.new_key(name) }
+    }
+
+    /// Returns the key of a name.
+    pub fn key(&self, name: &str) -> anyhow::Result<SigningKey> {
+        let path = self.key_file(name)?;
+        let text = fs::read_to_string(&path).with_context(|| {
+            let data = self.root.display();
+            format!("no key of {name} in {data}; enrol it with `gavel enrol {name} --data {data}`")
+        })?;
+        let seed = HEXLOWER.decode(text.trim().as_bytes()).ok();
+        let seed = seed.and_then(|seed| <[u8; 32]>::try_from(seed).ok());
+        let seed = seed.with_context(|| format!("{} is no key", path.display()))?;
+        Ok(SigningKey::from_bytes(&seed))
+    }
+
+    /// Makes the key of a name; readable by its owner only.
+    pub fn new_key(&self, name: &str) -> anyhow::Result<SigningKey> {
+        let path = self.key_file(name)?;
+        self.folder("keys")?;
+        let seed = random_bytes()?;
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(&path);
+        let mut file = file.with_context(|| format!("cannot make {}", path.display()))?;
+        writeln!(file, "{}", HEXLOWER.encode(&seed))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(SigningKey::from_bytes(&seed))
+    }
+
+    /// Logs on to the exchange of this directory.
+    pub async fn connect(&self, name: &str) -> anyhow::Result<Client> {
+        let key = self.key(name)?;
+        let (address, trust) = self.address()?;
+        let client = Client::connect(Config::new(address, trust, key)).await;
+        client.with_context(|| format!("cannot log on to {address} as {name}"))
+    }
+
+    /// Returns where the exchange listens and how to trust it.
+    pub fn address(&self) -> anyhow::Result<(SocketAddr, Trust)> {
+        let Whereabouts { quic, fingerprint, .. } = self.whereabouts()?;
+        let fingerprint: Fingerprint = fingerprint.parse()?;
+        Ok((quic, Trust::Fingerprint(fingerprint)))
+    }
+
+    fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.root.join(name);
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(path)
+    }
+
+    fn key_file(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || !name.chars().all(allowed) {
+            bail!("`{name}` is no name for a key: use letters, digits, `-` and `_`");
+        }
+        Ok(self.root.join("keys").join(format!("{name}.key")))
+    }
+
+    fn whereabouts_file(&self) -> PathBuf {
+        self.root.join("exchange.json")
+    }
+}
+
+/// Returns 32 bytes from the system's source of randomness.
+pub fn random_bytes() -> anyhow::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).context("the system gives no randomness")?;
+    Ok(bytes)
+}

@@ -1,0 +1,64 @@
+//! Gavel, the exchange where AI agents buy and sell work: the server and its command line.
+//!
+//! This crate wires the others together and talks to people. What it does *not* do: anything that
+//! another crate could do without a terminal.
+
+mod allocator;
+mod args;
+mod bench;
+mod commands;
+mod data_dir;
+mod kept;
+mod output;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Args, BenchCommand, Command};
+use crate::output::Output;
+
+#[global_allocator]
+static ALLOCATOR: allocator::Counted = allocator::Counted;
+
+/// What the process says with its exit code. Stable; 2 is clap's, for arguments that make no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// What was asked for happened.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// It worked, and the answer is no: nothing was awarded, or not delivered.
+    No = 3,
+    /// What was to be verified is not so.
+    NotVerified = 4,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    output::start_log(args.verbose);
+    let output = Output::new(args.json);
+    let exit = run(args.command, &output).unwrap_or_else(|error| {
+        output.error(&error);
+        Exit::Failed
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
+    match command {
+        Command::Up(args) => commands::up::run(args, output),
+        Command::Demo(args) => commands::demo::run(args, output),
+        Command::Sim(args) => commands::sim::run(args, output),
+        Command::Enrol(args) => commands::enrol::run(args, output),
+        Command::List(args) => commands::list::run(args, output),
+        Command::Rfq(args) => commands::rfq::run(args, output),
+        Command::Quote(args) => commands::quote::run(args, output),
+        Command::Replay(args) => commands::replay::run(&args, output),
+        Command::Verify(args) => commands::verify::run(&args, output),
+        Command::Script(args) => commands::script::run(&args, output),
+        Command::Bench(BenchCommand::Core(args)) => bench::core::run(&args, output),
+        Command::Bench(BenchCommand::Wire(args)) => bench::wire::wire(&args, output),
+    }
+}

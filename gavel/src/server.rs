@@ -1,0 +1,151 @@
+//! The whole exchange in one process: journal, core, gateway.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use gavel_exchange::Exchange;
+use gavel_gateway::{ExtraGauge, FanOut, Gateway, GatewayConfig, Identity};
+use gavel_protocol::{Digest, Found, Name, PublicKey, Settings};
+use gavel_sequencer::journal::SqliteJournal;
+use gavel_sequencer::{Auditor, Inbox, Layout, Sequencer, SequencerConfig, Status};
+use object_store::local::LocalFileSystem;
+
+use crate::data_dir::{DataDir, OPERATOR, Whereabouts, random_bytes};
+
+/// Where an exchange listens unless it is told otherwise, or somebody else listens there.
+const QUIC_PORT: u16 = 7410;
+const HTTP_PORT: u16 = 7411;
+
+/// How long the founding may take to become durable.
+const FOUNDING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What an exchange is started with.
+#[derive(Debug)]
+pub struct ServerConfig {
+    /// Where everything is kept.
+    pub data: DataDir,
+    /// Where to listen for QUIC; none for the default or, if that is taken, any port.
+    pub quic: Option<SocketAddr>,
+    /// Where to listen for HTTP; none for the default or, if that is taken, any port.
+    pub http: Option<SocketAddr>,
+    /// The certificate and key to use instead of the ones that are made.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Where the core runs.
+    pub layout: Layout,
+    /// The exchange's name, if it is founded now.
+    pub name: Name,
+    /// The fee, if it is founded now.
+    pub fee_ppm: u32,
+}
+
+/// A running exchange.
+pub struct Server {
+    gateway: Gateway,
+    sequencer: Sequencer,
+    fan_out: Arc<FanOut>,
+    whereabouts: Whereabouts,
+}
+
+impl Server {
+    /// Recovers, founds or resumes the exchange, and serves.
+    pub async fn start(config: ServerConfig) -> anyhow::Result<Self> {
+        let ServerConfig { data, quic, http, certificate, layout, name, fee_ppm } = config;
+        let journal = SqliteJournal::open(&data.journal()).await?;
+        let operator = data.key_or_new(OPERATOR)?;
+        let found = Found {
+            name,
+            id_key: Digest::new(random_bytes()?),
+            operator_key: PublicKey::new(operator.verifying_key().to_bytes()),
+            settings: Settings { fee_ppm },
+        };
+        let (inbox, fan_out) = (Inbox::new(), FanOut::new());
+        let config = SequencerConfig { layout, found };
+        let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await?;
+        until_founded(&fan_out, &sequencer.status()).await?;
+
+        let identity = match certificate {
+            Some((certificate, key)) => Identity::load(&certificate, &key)?,
+            None => Identity::load_or_make(&data.tls()?)?,
+        };
+        let blobs = LocalFileSystem::new_with_prefix(data.blobs()?)?;
+        let config = GatewayConfig {
+            quic_addr: quic.unwrap_or_else(default_quic),
+            http_addr: http.unwrap_or_else(default_http),
+            gauges: gauges(&sequencer.status()),
+            ..GatewayConfig::new(identity)
+        };
+        let gateway = Gateway::start(config, inbox, fan_out.clone(), Arc::new(blobs)).await?;
+        let whereabouts = Whereabouts {
+            quic: gateway.quic_addr(),
+            http: gateway.http_addr(),
+            fingerprint: gateway.fingerprint().into(),
+        };
+        data.note_whereabouts(&whereabouts)?;
+        Ok(Self { gateway, sequencer, fan_out, whereabouts })
+    }
+
+    /// Returns where it can be found.
+    pub fn whereabouts(&self) -> &Whereabouts {
+        &self.whereabouts
+    }
+
+    /// Returns the exchange's name.
+    pub fn name(&self) -> Option<Name> {
+        self.fan_out.exchange()
+    }
+
+    /// Returns what everybody may read of the sequencer.
+    pub fn status(&self) -> Arc<Status> {
+        self.sequencer.status()
+    }
+
+    /// Returns what counts the exchange afresh on demand.
+    pub fn auditor(&self) -> Auditor {
+        self.sequencer.auditor()
+    }
+
+    /// Closes the doors, finishes what is inside, and returns the exchange as it is then.
+    pub async fn stop(self) -> anyhow::Result<Exchange> {
+        self.gateway.shutdown().await;
+        self.sequencer.stop().await.context("the core has stopped by itself")
+    }
+}
+
+async fn until_founded(fan_out: &FanOut, status: &Status) -> anyhow::Result<()> {
+    let founded = async {
+        while fan_out.exchange().is_none() && !status.has_failed() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(FOUNDING_TIMEOUT, founded).await.is_ok();
+    if !in_time || status.has_failed() {
+        bail!("the journal cannot commit; look at the disk of the data directory");
+    }
+    Ok(())
+}
+
+fn default_quic() -> SocketAddr {
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, QUIC_PORT));
+    if UdpSocket::bind(addr).is_ok() { addr } else { any_port() }
+}
+
+fn default_http() -> SocketAddr {
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT));
+    if TcpListener::bind(addr).is_ok() { addr } else { any_port() }
+}
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+fn gauges(status: &Arc<Status>) -> Vec<ExtraGauge> {
+    let status = status.clone();
+    vec![ExtraGauge {
+        name: "journal_lag_seconds",
+        help: "How long the last batch took from its place in the order to durability",
+        read: Arc::new(move || status.journal_lag().as_secs_f64()),
+    }]
+}

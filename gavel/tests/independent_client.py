@@ -1,0 +1,192 @@
+"""Trades over an independent QUIC stack, by docs/PROTOCOL.md alone, with JSON payloads.
+
+A buyer opens an RFQ with a window, a provider that hears of it quotes, and the buyer gets its award.
+Usage: independent_client.py DATA_DIRECTORY, of a running exchange with the agents acme and fast.
+"""
+
+import asyncio
+import hashlib
+import json
+import pathlib
+import secrets
+import ssl
+import struct
+import sys
+import time
+
+from aioquic.asyncio import QuicConnectionProtocol, connect
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import ConnectionTerminated, StreamDataReceived
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+HEADER = struct.Struct("<IHHQ")
+# Templates, from the document's tables.
+LOGON_REQUEST, SUBSCRIBE, QUERY = 1, 4, 6
+OPEN_RFQ, PLACE_QUOTE = 16, 18
+CHALLENGE, LOGON_ANSWER, ACCEPTED, REJECTED = 64, 65, 68, 69
+SUBSCRIBED, CAPABILITY_LIST = 70, 73
+AWARDED, RFQ_ANNOUNCED = 96, 128
+
+
+class Session(QuicConnectionProtocol):
+    """One connection: frames in, frames out."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.buffers = {}
+        self.answers = asyncio.Queue()
+        self.events = asyncio.Queue()
+        self.session_stream = None
+        self.session_seq = 0
+
+    def quic_event_received(self, event):
+        if isinstance(event, StreamDataReceived):
+            # The server opens the session stream: the first bidirectional one of its own.
+            if self.session_stream is None and event.stream_id % 4 == 1:
+                self.session_stream = event.stream_id
+            buffer = self.buffers.setdefault(event.stream_id, bytearray())
+            buffer += event.data
+            while len(buffer) >= HEADER.size:
+                length, template, version, number = HEADER.unpack_from(buffer)
+                if len(buffer) < length:
+                    break
+                payload = json.loads(bytes(buffer[HEADER.size:length]))
+                del buffer[:length]
+                assert version == 1
+                of_session = event.stream_id == self.session_stream
+                (self.answers if of_session else self.events).put_nowait((template, number, payload))
+        elif isinstance(event, ConnectionTerminated):
+            closed = (None, event.error_code, event.reason_phrase)
+            self.answers.put_nowait(closed)
+            self.events.put_nowait(closed)
+
+    def write(self, template, number, payload):
+        body = json.dumps(payload).encode()
+        frame = HEADER.pack(HEADER.size + len(body), template, 1, number) + body
+        self._quic.send_stream_data(self.session_stream, frame)
+        self.transmit()
+
+    async def log_on(self, key):
+        template, _, challenge = await self.answers.get()
+        assert template == CHALLENGE, challenge
+        public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        signed = b"gavel logon 1\0" + bytes.fromhex(challenge["nonce"]) + public
+        signed += challenge["exchange"].encode("ascii")
+        request = {
+            "key": public.hex(),
+            "signature": key.sign(signed).hex(),
+            "resume": None,
+            "cancel_on_disconnect": False,
+            "grace": "0",
+            "sequenced_answers": False,
+        }
+        self.write(LOGON_REQUEST, 0, request)
+        template, _, answer = await self.answers.get()
+        assert template == LOGON_ANSWER, answer
+        self.session_seq = int(answer["session_seq_next"]) - 1
+        return answer
+
+    async def call(self, template, payload):
+        """Sends a numbered frame and returns the answer to it."""
+        self.session_seq += 1
+        self.write(template, self.session_seq, payload)
+        while True:
+            answer, number, payload = await self.answers.get()
+            assert answer is not None, f"closed: {payload}"
+            if number == self.session_seq:
+                return answer, payload
+
+    async def event(self, wanted):
+        while True:
+            template, _, payload = await self.events.get()
+            assert template is not None, f"closed: {payload}"
+            if template == wanted:
+                return payload
+
+
+def client_id():
+    """48 bits of milliseconds, then 80 bits of our own."""
+    return f"{int(time.time() * 1000):012x}{secrets.token_hex(10)}"
+
+
+def session(whereabouts):
+    configuration = QuicConfiguration(is_client=True, alpn_protocols=["gavel-json/1"])
+    # Self-signed: the fingerprint is checked instead of a chain.
+    configuration.verify_mode = ssl.CERT_NONE
+    host, port = whereabouts["quic"].rsplit(":", 1)
+    return connect(host, int(port), configuration=configuration, create_protocol=Session)
+
+
+def check_fingerprint(client, whereabouts):
+    certificate = client._quic.tls._peer_certificate.public_bytes(Encoding.DER)
+    assert hashlib.sha256(certificate).hexdigest() == whereabouts["fingerprint"]
+
+
+def key_of(data, name):
+    seed = bytes.fromhex((data / "keys" / f"{name}.key").read_text().strip())
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+async def trade(data):
+    whereabouts = json.loads((data / "exchange.json").read_text())
+    async with session(whereabouts) as buyer, session(whereabouts) as provider:
+        check_fingerprint(buyer, whereabouts)
+        await buyer.log_on(key_of(data, "acme"))
+        await provider.log_on(key_of(data, "fast"))
+
+        template, listed = await buyer.call(QUERY, {"kind": {"capabilities": None}})
+        assert template == CAPABILITY_LIST, listed
+        capability = listed["capabilities"][0]
+        for client, topic in [
+            (buyer, "private"),
+            (provider, {"capability": capability["capability"]}),
+        ]:
+            template, answer = await client.call(SUBSCRIBE, {"topic": topic, "from": None})
+            assert template == SUBSCRIBED, answer
+
+        rfq = {
+            "capability": capability["capability"],
+            "currency": "USD",
+            "quantity": 1,
+            "reserve": "40000000",
+            "format": "first_price",
+            "window": "1000000000",
+            "admit_standing": False,
+            "disclosure": "clearing_price",
+            "delivery_within": "60000000000",
+            "acceptance_within": "60000000000",
+            "spec": "00" * 32,
+            "inputs": None,
+            "terms": capability["terms"],
+        }
+        opening = {"client_id": client_id(), "rfq": rfq, "signature": None}
+        template, opened = await buyer.call(OPEN_RFQ, opening)
+        assert template == ACCEPTED, opened
+        # The very same frame content again is the same outcome again.
+        template, again = await buyer.call(OPEN_RFQ, opening)
+        assert template == ACCEPTED and again["repeated"], again
+        assert again["outcome"] == opened["outcome"]
+
+        announced = await provider.event(RFQ_ANNOUNCED)
+        assert "reserve" not in announced
+        quote = {
+            "client_id": client_id(),
+            "rfq": announced["rfq"],
+            "price": "30500000",
+            "valid_until": announced["closes_at"],
+            "signature": None,
+        }
+        template, placed = await provider.call(PLACE_QUOTE, quote)
+        assert template == ACCEPTED, placed
+
+        awarded = await buyer.event(AWARDED)
+        assert awarded["rfq"] == opened["outcome"]["rfq"]["rfq"], awarded
+        assert awarded["total"] == "30500000", awarded
+
+        template, refused = await provider.call(PLACE_QUOTE, {**quote, "client_id": client_id()})
+        assert template == REJECTED and refused["reason"] == "TooLate", refused
+        print("awarded", awarded["contract"])
+
+
+asyncio.run(asyncio.wait_for(trade(pathlib.Path(sys.argv[1])), timeout=30))

@@ -1,0 +1,93 @@
+//! Runs the binary, and ends what it started by its id.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// Runs the binary to its end.
+pub fn gavel(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gavel")).args(args).output().unwrap()
+}
+
+/// Starts the binary, with its standard output to be read.
+pub fn spawn(args: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
+    command.args(args).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// Returns the JSON object on the last line.
+pub fn json(output: &Output) -> serde_json::Value {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+/// An exchange that `gavel up` serves. Dropping it ends it.
+pub struct Served {
+    child: Child,
+    folder: TempDir,
+    quic: String,
+    http: String,
+}
+
+impl Served {
+    /// Starts an exchange in a folder of its own, on any ports.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (child, quic, http) = up(folder.path(), "127.0.0.1:0");
+        Self { child, folder, quic, http }
+    }
+
+    /// Returns the data directory.
+    pub fn data(&self) -> String {
+        self.path().to_str().unwrap().to_owned()
+    }
+
+    /// Returns the data directory.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Returns where it listens for HTTP.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// Kills it as the system would: nothing is finished, nothing is closed.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again in the same folder and on the same port.
+    pub fn start_again(&mut self) {
+        (self.child, self.quic, self.http) = up(self.folder.path(), &self.quic);
+    }
+
+    /// Asks it to end, and waits until it has. The data directory stays.
+    pub fn stop(&mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Starts an exchange, and waits until it serves.
+fn up(data: &Path, quic: &str) -> (Child, String, String) {
+    let data = data.to_str().unwrap();
+    let args = ["up", "--data", data, "--quic", quic, "--http", "127.0.0.1:0", "--json"];
+    let mut child = spawn(&args);
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let started: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let text = |key: &str| started[key].as_str().unwrap().to_owned();
+    (child, text("quic"), text("http"))
+}
