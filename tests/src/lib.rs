@@ -1,1 +1,199 @@
 //! Tests across the crates; see `tests/tests` and the scenarios in `tests/scenarios`.
+//!
+//! The library is what they share: a whole exchange in process, on loopback and any port, and a
+//! client that speaks bytes instead of messages.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may stop at anything unexpected"
+)]
+
+mod raw;
+
+use std::sync::Arc;
+
+use gavel_client::{Client, Config, EventStream, SigningKey, StreamEvent, StreamItem, Trust};
+use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity};
+use gavel_protocol::{
+    AccountId, CapabilityId, Codec, Currency, Digest, Disclosure, DurationNs, Format, Found,
+    Micros, PrivateEvent, PublicEvent, PublicKey, RfqTerms, Roles, SetStandingQuote, Settings,
+    TimestampNs,
+};
+use gavel_sequencer::journal::SqliteJournal;
+use gavel_sequencer::{Inbox, Layout, Sequencer, SequencerConfig};
+use object_store::memory::InMemory;
+use tempfile::TempDir;
+
+pub use raw::{Raw, closed_with};
+
+/// The name of the exchange under test.
+pub const NAME: &str = "test";
+
+/// A whole exchange in process.
+pub struct World {
+    gateway: Gateway,
+    sequencer: Sequencer,
+    folder: TempDir,
+    agents: u8,
+    operator: Option<Client>,
+    codec: Codec,
+}
+
+impl World {
+    /// Starts an exchange whose clients speak `codec`.
+    pub async fn start(codec: Codec) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (gateway, sequencer) = serve(&folder, Vec::new()).await;
+        let mut world = Self { gateway, sequencer, folder, agents: 0, operator: None, codec };
+        world.operator = Some(world.connect(&operator_key()).await);
+        world
+    }
+
+    /// Stops the exchange and starts it again from its journal, on the same port.
+    pub async fn restart(self) -> Self {
+        let Self { gateway, sequencer, folder, agents, operator, codec } = self;
+        let addr = gateway.quic_addr();
+        gateway.shutdown().await;
+        sequencer.stop().await.unwrap();
+        let (gateway, sequencer) = serve(&folder, vec![addr]).await;
+        Self { gateway, sequencer, folder, agents, operator, codec }
+    }
+
+    /// Returns the operator's client.
+    pub fn operator(&self) -> &Client {
+        self.operator.as_ref().unwrap()
+    }
+
+    /// Returns the address for QUIC, and the certificate's fingerprint.
+    pub fn address(&self) -> (std::net::SocketAddr, String) {
+        (self.gateway.quic_addr(), self.gateway.fingerprint().into())
+    }
+
+    /// Returns the body of a page over HTTP.
+    pub fn http_addr(&self) -> std::net::SocketAddr {
+        self.gateway.http_addr()
+    }
+
+    /// Enrols an agent with money, and logs it on.
+    pub async fn agent(&mut self) -> (Client, AccountId) {
+        let (key, account) = self.enrol().await;
+        (self.connect(&key).await, account)
+    }
+
+    /// Enrols an agent with money.
+    pub async fn enrol(&mut self) -> (SigningKey, AccountId) {
+        self.agents += 1;
+        let key = SigningKey::from_bytes(&[self.agents; 32]);
+        let operator = self.operator();
+        let account = operator.enrol_account(Micros::new(1_000_000_000)).await.unwrap();
+        let public = PublicKey::new(key.verifying_key().to_bytes());
+        operator.enrol_agent(account, public, Roles::TRADER).await.unwrap();
+        operator.deposit(account, Micros::new(1_000_000_000), Currency::USD).await.unwrap();
+        (key, account)
+    }
+
+    /// Logs an agent on.
+    pub async fn connect(&self, key: &SigningKey) -> Client {
+        Client::connect(self.config(key)).await.unwrap()
+    }
+
+    /// Returns the configuration of a client of this exchange.
+    pub fn config(&self, key: &SigningKey) -> Config {
+        let (address, fingerprint) = self.address();
+        let trust = Trust::Fingerprint(fingerprint.parse().unwrap());
+        Config { codec: self.codec, ..Config::new(address, trust, key.clone()) }
+    }
+
+    /// Lists a capability.
+    pub async fn capability(&self, name: &str) -> CapabilityId {
+        let listed = self.operator().list_capability(name.parse().unwrap(), Currency::USD, terms());
+        listed.await.unwrap()
+    }
+
+    /// Stops the exchange.
+    pub async fn stop(self) {
+        self.gateway.shutdown().await;
+        self.sequencer.stop().await.unwrap();
+    }
+}
+
+async fn serve(folder: &TempDir, addr: Vec<std::net::SocketAddr>) -> (Gateway, Sequencer) {
+    let journal = SqliteJournal::open(&folder.path().join("journal")).await.unwrap();
+    let found = Found {
+        name: NAME.parse().unwrap(),
+        id_key: Digest::new([9; 32]),
+        operator_key: PublicKey::new(operator_key().verifying_key().to_bytes()),
+        settings: Settings { fee_ppm: 10_000 },
+    };
+    let (inbox, fan_out) = (Inbox::new(), FanOut::new());
+    let config = SequencerConfig { layout: Layout::Inline, found };
+    let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await;
+    let sequencer = sequencer.unwrap();
+    while fan_out.exchange().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let identity = Identity::load_or_make(folder.path()).unwrap();
+    let mut config = GatewayConfig::new(identity);
+    if let Some(addr) = addr.first() {
+        config.quic_addr = *addr;
+    }
+    let gateway = Gateway::start(config, inbox, fan_out, Arc::new(InMemory::new())).await;
+    (gateway.unwrap(), sequencer)
+}
+
+fn operator_key() -> SigningKey {
+    SigningKey::from_bytes(&[200; 32])
+}
+
+/// Returns the terms that every capability here is listed with.
+pub fn terms() -> Digest {
+    Digest::new([1; 32])
+}
+
+/// Returns the terms of an RFQ for one unit at 50.00 at the most.
+pub fn rfq(capability: CapabilityId, window_ms: u64) -> RfqTerms {
+    RfqTerms {
+        capability,
+        currency: Currency::USD,
+        quantity: 1,
+        reserve: Micros::new(50_000_000),
+        format: Format::FirstPrice,
+        window: DurationNs::from_millis(window_ms),
+        admit_standing: false,
+        disclosure: Disclosure::ClearingPrice,
+        delivery_within: DurationNs::from_secs(600),
+        acceptance_within: DurationNs::from_secs(600),
+        spec: Digest::new([2; 32]),
+        inputs: None,
+        terms: terms(),
+    }
+}
+
+/// Returns a standing quote.
+pub fn standing(capability: CapabilityId, revision: u64, price: i64) -> SetStandingQuote {
+    SetStandingQuote {
+        capability,
+        revision,
+        price: Micros::new(price),
+        capacity: 1_000,
+        valid_until: TimestampNs::MAX,
+        terms: terms(),
+        signature: None,
+    }
+}
+
+/// Returns the next event of a private stream.
+pub async fn private(events: &mut EventStream) -> PrivateEvent {
+    match events.next().await.unwrap().unwrap() {
+        StreamItem::Event(_, StreamEvent::Private(event)) => event,
+        other => panic!("a private event was expected, not {other:?}"),
+    }
+}
+
+/// Returns the next event of a public stream.
+pub async fn public(events: &mut EventStream) -> PublicEvent {
+    match events.next().await.unwrap().unwrap() {
+        StreamItem::Event(_, StreamEvent::Public(event)) => event,
+        other => panic!("a public event was expected, not {other:?}"),
+    }
+}

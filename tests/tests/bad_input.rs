@@ -1,0 +1,226 @@
+//! What nobody should send: each gets a typed answer, or its connection closed with a reason; it has
+//! no effect, and every other session goes on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may stop at anything unexpected"
+)]
+
+use gavel_protocol::*;
+use gavel_tests::{Raw, World, closed_with, rfq, standing};
+
+fn reason(answer: &ServerMessage) -> RejectReason {
+    match answer {
+        ServerMessage::Rejected(rejected) => rejected.reason,
+        other => panic!("a rejection was expected, not {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_frame_is_rejected_and_the_session_goes_on() {
+    for codec in Codec::ALL {
+        let mut world = World::start(codec).await;
+        let capability = world.capability("ocr").await;
+        let (key, _) = world.enrol().await;
+        let (addr, _) = world.address();
+        let mut raw = Raw::log_on(addr, codec, &key).await;
+        let good = Command::SetStandingQuote(standing(capability, 1, 1_000_000));
+        let payload = raw.frame(&good)[FRAME_HEADER_BYTES..].to_vec();
+        raw.session_seq -= 1;
+        let half = &payload[..payload.len() / 2];
+        let mut flipped = payload.clone();
+        // In JSON this breaks a brace, in rkyv the place where the signature's tag is.
+        let last = if codec == Codec::Json { 0 } else { payload.len() - 5 };
+        flipped[last] ^= 0x80;
+        let empty = if codec == Codec::Json { b"{}".as_slice() } else { &[] };
+        for (template, version, payload, expected) in [
+            (good.template_id(), 1, half, RejectReason::MalformedPayload),
+            (good.template_id(), 1, &flipped, RejectReason::MalformedPayload),
+            (good.template_id(), 1, &[], RejectReason::MalformedPayload),
+            (good.template_id(), 9, &payload, RejectReason::UnsupportedVersion),
+            (9_999, 1, &payload, RejectReason::UnknownTemplate),
+            // Only the exchange itself advances time.
+            (51, 1, empty, RejectReason::UnknownTemplate),
+        ] {
+            let frame = raw.odd_frame(template, version, payload);
+            raw.send_bytes(&frame).await;
+            assert_eq!(reason(&raw.answer().await), expected, "{codec:?} {template}");
+        }
+        let accepted = raw.call(&good).await;
+        assert!(matches!(accepted, ServerMessage::Accepted(_)), "{accepted:?}");
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_read_any_further_is_closed_with_a_reason() {
+    let mut world = World::start(Codec::Rkyv).await;
+    let (other, _) = world.agent().await;
+    let (key, _) = world.enrol().await;
+    let (addr, _) = world.address();
+    for length in [0_u32, 15, 65_537, u32::MAX] {
+        let mut raw = Raw::log_on(addr, Codec::Rkyv, &key).await;
+        raw.send_bytes(&length.to_le_bytes()).await;
+        assert_eq!(closed_with(&raw.connection).await, CloseReason::FrameLength, "{length}");
+    }
+    let mut raw = Raw::log_on(addr, Codec::Rkyv, &key).await;
+    raw.session_seq += 1;
+    let gap = raw.odd_frame(6, 1, &[]);
+    raw.send_bytes(&gap).await;
+    assert_eq!(closed_with(&raw.connection).await, CloseReason::SequenceGap);
+    other.statement().await.unwrap();
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_logon_must_be_signed_afresh_by_an_enrolled_key() {
+    let mut world = World::start(Codec::Json).await;
+    let (key, _) = world.enrol().await;
+    let (addr, _) = world.address();
+    let stranger = gavel_client::SigningKey::from_bytes(&[77; 32]);
+
+    let mut raw = Raw::connect(addr, Codec::Json).await;
+    let recorded = raw.logon_request(&key).await;
+    raw.send_message(&ClientMessage::LogonRequest(recorded.clone()), 0).await;
+    let (_, answer) = raw.message().await.unwrap();
+    assert!(matches!(answer, ServerMessage::LogonAnswer(_)), "{answer:?}");
+
+    let mut unsigned = recorded.clone();
+    unsigned.signature = SignatureBytes::new([0; 64]);
+    for request in [Some(recorded), Some(unsigned), None] {
+        let mut raw = Raw::connect(addr, Codec::Json).await;
+        let own = raw.logon_request(&stranger).await;
+        let request = request.unwrap_or(own);
+        raw.send_message(&ClientMessage::LogonRequest(request), 0).await;
+        assert_eq!(closed_with(&raw.connection).await, CloseReason::LogonRefused);
+    }
+
+    let mut raw = Raw::connect(addr, Codec::Json).await;
+    let capability = CapabilityId::new(1);
+    let early = raw.call(&Command::SetStandingQuote(standing(capability, 1, 1))).await;
+    assert!(matches!(early, ServerMessage::Challenge(_) | ServerMessage::Rejected(_)));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_unknown_alpn_ends_the_handshake() {
+    let world = World::start(Codec::Rkyv).await;
+    let (addr, _) = world.address();
+    assert!(Raw::handshake(addr, b"gavel/9").await.is_err());
+    assert!(Raw::handshake(addr, b"gavel/1").await.is_ok());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn commands_that_make_no_sense_are_rejected_with_their_reason() {
+    let mut world = World::start(Codec::Json).await;
+    let capability = world.capability("ocr").await;
+    let (key, _) = world.enrol().await;
+    let (addr, _) = world.address();
+    let mut raw = Raw::log_on(addr, Codec::Json, &key).await;
+    let past = TimestampNs::from_nanos(1);
+    let mut number = 0;
+    let mut client_id = || {
+        number += 1;
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let now = TimestampNs::from_nanos(u64::try_from(since.as_nanos()).unwrap());
+        ClientId::from_parts(now, number)
+    };
+    let open = |client_id, change: fn(&mut RfqTerms)| {
+        let mut rfq = rfq(capability, 1_000);
+        change(&mut rfq);
+        Command::OpenRfq(Box::new(OpenRfq { client_id, rfq, signature: None }))
+    };
+    let mut expired = standing(capability, 1, 1_000);
+    expired.valid_until = past;
+    let mut signed = standing(capability, 1, 1_000);
+    signed.signature = Some(Box::new(Signature {
+        scheme: SignatureScheme::Ed25519,
+        bytes: SignatureBytes::new([1; 64]),
+    }));
+    let contract = ContractId::new(5);
+    let cases = [
+        (open(client_id(), |r| r.reserve = Micros::ZERO), RejectReason::InvalidAmount),
+        (open(client_id(), |r| r.reserve = Micros::new(-1)), RejectReason::InvalidAmount),
+        (open(client_id(), |r| r.reserve = Micros::new(i64::MAX)), RejectReason::InvalidAmount),
+        (open(client_id(), |r| r.quantity = 0), RejectReason::InvalidQuantity),
+        (open(client_id(), |r| r.quantity = u32::MAX), RejectReason::InvalidQuantity),
+        (
+            open(client_id(), |r| r.delivery_within = DurationNs::ZERO),
+            RejectReason::InvalidDuration,
+        ),
+        (
+            open(client_id(), |r| r.capability = CapabilityId::new(4)),
+            RejectReason::UnknownCapability,
+        ),
+        (
+            open(client_id(), |r| (r.reserve, r.quantity) = (Micros::new(999_000_000), 2)),
+            RejectReason::TransactionLimit,
+        ),
+        (Command::SetStandingQuote(expired), RejectReason::TooLate),
+        (Command::SetStandingQuote(signed), RejectReason::UnsupportedSignature),
+        (
+            Command::PlaceQuote(PlaceQuote {
+                client_id: client_id(),
+                rfq: RfqId::new(6),
+                price: Micros::new(1),
+                valid_until: past,
+                signature: None,
+            }),
+            RejectReason::UnknownRfq,
+        ),
+        (
+            Command::StartWork(StartWork { client_id: client_id(), contract }),
+            RejectReason::UnknownContract,
+        ),
+        (Command::Halt(Halt { client_id: client_id() }), RejectReason::NotPermitted),
+        (
+            Command::StartWork(StartWork { client_id: ClientId::new(7), contract }),
+            RejectReason::ClientIdExpired,
+        ),
+        (
+            Command::StartWork(StartWork { client_id: ClientId::new(u128::MAX), contract }),
+            RejectReason::ClientIdInFuture,
+        ),
+    ];
+    for (command, expected) in cases {
+        let answer = raw.call(&command).await;
+        assert_eq!(reason(&answer), expected, "{command:?}");
+        let ServerMessage::Rejected(rejected) = answer else { unreachable!("just checked") };
+        assert_eq!(rejected.code, expected.code());
+        assert!(!rejected.message.is_empty());
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_closed_and_holds_up_nobody() {
+    let mut world = World::start(Codec::Json).await;
+    let capability = world.capability("ocr").await;
+    let (lazy_key, _) = world.enrol().await;
+    let (provider, _) = world.agent().await;
+    let (addr, _) = world.address();
+    let mut lazy = Raw::log_on(addr, Codec::Json, &lazy_key).await;
+    lazy.session_seq += 1;
+    let subscribe = Subscribe { topic: Topic::Capability(capability), from: None };
+    let number = lazy.session_seq;
+    lazy.send_message(&ClientMessage::Subscribe(subscribe), number).await;
+    let answer = lazy.answer().await;
+    assert!(matches!(answer, ServerMessage::Subscribed(_)), "{answer:?}");
+    // It never takes the stream. Everybody else trades on until the server has had enough.
+    let closed = closed_with(&lazy.connection);
+    tokio::pin!(closed);
+    for revision in 1.. {
+        let update = Command::SetStandingQuote(standing(capability, revision, 1_000));
+        tokio::select! {
+            biased;
+            reason = &mut closed => {
+                assert_eq!(reason, CloseReason::SlowConsumer);
+                break;
+            }
+            sent = provider.send(update) => drop(sent.unwrap()),
+        }
+    }
+    provider.statement().await.unwrap();
+    world.stop().await;
+}
