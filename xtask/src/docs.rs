@@ -18,6 +18,9 @@ pub const DOCUMENT: &str = "docs/PROTOCOL.md";
 /// Where the sizes are that both ends of the wire rely on.
 const LIMITS: &str = "protocol/src/limits.rs";
 
+/// Where one sample of each template is, as the protocol's tests write it.
+const SAMPLES: &str = "protocol/tests/templates.golden";
+
 /// A generated part of the document.
 pub struct Table {
     /// The name in the markers around it.
@@ -48,6 +51,8 @@ pub fn write() -> Result<()> {
 pub fn tables() -> Result<Vec<Table>> {
     let limits = fs::read_to_string(crate::root()?.join(LIMITS))
         .with_context(|| format!("reading {LIMITS}"))?;
+    let samples = fs::read_to_string(crate::root()?.join(SAMPLES))
+        .with_context(|| format!("reading {SAMPLES}"))?;
     let templates = |name, templates| Table { name, text: template_table(templates) };
     fn reasons<T: Copy>(name: &'static str, all: &[T], info: fn(T) -> ReasonInfo) -> Table {
         Table { name, text: reason_table(all.iter().map(|reason| info(*reason))) }
@@ -62,6 +67,7 @@ pub fn tables() -> Result<Vec<Table>> {
         reasons("loss reasons", LossReason::ALL, LossReason::info),
         reasons("close reasons", CloseReason::ALL, CloseReason::info),
         Table { name: "limits", text: limit_table(&limits)? },
+        Table { name: "json samples", text: json_samples(&samples) },
     ])
 }
 
@@ -84,6 +90,21 @@ pub fn replace_tables(document: &str, tables: &[Table]) -> Result<String> {
         document = format!("{before}{begin}\n\n{text}\n{end}{after}");
     }
     Ok(document)
+}
+
+/// Returns the JSON payload of each sample.
+fn json_samples(samples: &str) -> String {
+    let mut text = String::from("```text\n");
+    for line in samples.lines() {
+        match line.strip_prefix("  json ") {
+            Some(json) => writeln!(text, "{json}\n").expect("a String takes everything"),
+            None if line.starts_with(' ') => {}
+            None => writeln!(text, "{line}").expect("a String takes everything"),
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text.push_str("\n```\n");
+    text
 }
 
 fn template_table(templates: &[Template]) -> String {
