@@ -276,6 +276,7 @@ async fn a_statement_is_asked_for_again_after_a_reconnect() {
         accounts: Vec::new(),
         rfqs: Vec::new(),
         quotes: Vec::new(),
+        standing: Vec::new(),
         contracts: Vec::new(),
         truncated: false,
     };

@@ -7,7 +7,7 @@ use gavel_settlement::limits::{CONTRACTS_OPEN_MAX, HOLDS_MAX};
 pub const AGENTS_MAX: u32 = 65_536;
 
 /// Client ids the core remembers, over all agents.
-pub const CLIENT_IDS_MAX: u32 = 1_048_576;
+pub const CLIENT_IDS_MAX: u32 = 524_288;
 
 /// Client ids remembered of one agent. The oldest makes room for the newest, and with it everything
 /// created before it expires.

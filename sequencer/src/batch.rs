@@ -3,6 +3,7 @@
 use gavel_protocol::{Event, Ranked, Stamped, Statement};
 
 use crate::inbox::Origin;
+use crate::limits::{BATCH_EVENTS_MAX, BATCH_REQUESTS_MAX};
 
 /// Requests in their order, and what followed from each. Reused: the core allocates none.
 #[derive(Debug, Default)]
@@ -52,6 +53,13 @@ impl Batch {
             ranking: Vec::with_capacity(events),
             statements: Vec::new(),
         }
+    }
+
+    /// Returns whether it takes another request.
+    pub(crate) fn has_room(&self) -> bool {
+        self.steps.len() < BATCH_REQUESTS_MAX
+            && self.events.len() < BATCH_EVENTS_MAX
+            && self.ranking.len() < BATCH_EVENTS_MAX
     }
 
     /// Returns the place of the last request, if there is one.

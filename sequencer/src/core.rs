@@ -26,7 +26,7 @@ impl Core {
     pub(crate) fn fill(&mut self, now: TimestampNs, batch: &mut Batch, consumer: &dyn Consumer) {
         // A clock that went back stands still until it has caught up.
         let ts_event = now.max(self.exchange.now());
-        while batch.steps.len() < BATCH_REQUESTS_MAX {
+        while batch.has_room() {
             if self.exchange.is_due(ts_event) {
                 let command = Command::AdvanceTime(AdvanceTime {});
                 let request = Request { agent: AgentId::EXCHANGE, command };

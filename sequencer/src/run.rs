@@ -18,8 +18,7 @@ use crate::core::Core;
 use crate::inbox::Inbox;
 use crate::journal::{Head, Journal};
 use crate::limits::{
-    BATCH_EVENTS_EXPECTED, BATCH_REQUESTS_MAX, BATCHES_IN_FLIGHT_MAX, IDLE_WAKE_MAX,
-    SPIN_BEFORE_PARK,
+    BATCH_EVENTS_MAX, BATCH_REQUESTS_MAX, BATCHES_IN_FLIGHT_MAX, IDLE_WAKE_MAX, SPIN_BEFORE_PARK,
 };
 use crate::publish::Consumer;
 use crate::recovery::{RecoveryError, Replayed, replay};
@@ -237,7 +236,7 @@ impl Loops {
             let parked = parked.clone();
             move || {
                 // Unparking costs a system call only when the core sleeps.
-                if parked.swap(false, Ordering::AcqRel) {
+                if parked.swap(false, Ordering::SeqCst) {
                     unparker.unpark();
                 }
             }
@@ -283,7 +282,7 @@ impl Loops {
         let (sealed_in, sealed) = bounded(BATCHES_IN_FLIGHT_MAX);
         let (emptied, emptied_out) = bounded(BATCHES_IN_FLIGHT_MAX);
         for _ in 0..BATCHES_IN_FLIGHT_MAX {
-            let batch = Batch::with_capacity(BATCH_REQUESTS_MAX, BATCH_EVENTS_EXPECTED);
+            let batch = Batch::with_capacity(BATCH_REQUESTS_MAX, 2 * BATCH_EVENTS_MAX);
             emptied.send(batch).expect("the channel has room for as many batches as there are");
         }
         let (consumer, status) = (self.consumer.clone(), self.status.clone());

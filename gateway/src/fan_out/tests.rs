@@ -182,6 +182,7 @@ fn a_statement_and_an_early_answer_go_to_their_origin() {
         accounts: vec![],
         rfqs: vec![],
         quotes: vec![],
+        standing: Vec::new(),
         contracts: vec![],
         truncated: false,
     };

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use clap::Parser;
 use gavel_protocol::{
-    AcceptDelivery, AgentId, Command, ContractId, Deliver, Digest, DurationNs, Event, Micros,
-    PlaceQuote, Request, RfqId,
+    AcceptDelivery, AgentId, CancelRfq, Command, ContractId, Deliver, Digest, DurationNs, Event,
+    Micros, PlaceQuote, Request, RfqId, RfqTarget,
 };
 use hdrhistogram::Histogram;
 use rand::{RngExt as _, SeedableRng as _};
@@ -45,6 +45,9 @@ const CAPABILITIES: u32 = 10;
 
 /// Open RFQs that sealed quotes are spread over.
 const RFQS: usize = 1_000;
+
+/// After so long no contract of a bench is open.
+const CONTRACTS_EXPIRE_AFTER: DurationNs = DurationNs::from_secs(7_200);
 
 /// What a bench came to.
 #[derive(Debug, Serialize)]
@@ -131,29 +134,43 @@ impl Flows<'_> {
     fn sealed_quote(&mut self) -> anyhow::Result<Flow> {
         let mut rng = self.rng();
         let mut market = Market::new(AGENTS, 1)?;
-        let rfqs = open_rfqs(&mut market)?;
-        // Every pair of RFQ and agent once, in random order.
-        let mut pairs: Vec<(RfqId, AgentId)> = Vec::with_capacity(self.args.commands as usize);
-        'pairs: for agent in market.agents.clone().into_iter().skip(1) {
-            for rfq in &rfqs {
-                if pairs.len() == self.args.commands as usize {
-                    break 'pairs;
-                }
-                pairs.push((*rfq, agent));
-            }
+        // A first round touches the memory that the second one is measured in.
+        let (rfqs, requests) = self.sealed_round(&mut market, &mut rng)?;
+        for request in requests {
+            market.apply(request)?;
         }
+        for rfq in rfqs {
+            let (client_id, target) = (market.client_id(), RfqTarget::Id(rfq));
+            let command = Command::CancelRfq(CancelRfq { client_id, target });
+            let agent = market.agents[0];
+            market.apply(Request { agent, command })?;
+        }
+        let (_, requests) = self.sealed_round(&mut market, &mut rng)?;
+        self.measure(market, requests)
+    }
+
+    /// Opens RFQs, and draws quotes for them: pairs of RFQ and agent, each once, in random order.
+    fn sealed_round(
+        &self,
+        market: &mut Market,
+        rng: &mut ChaCha8Rng,
+    ) -> anyhow::Result<(Vec<RfqId>, Vec<Request>)> {
+        let rfqs = open_rfqs(market)?;
+        let agents = market.agents[1..].to_vec();
+        let pairs = agents.iter().flat_map(|agent| rfqs.iter().map(|rfq| (*rfq, *agent)));
+        let mut pairs: Vec<_> = pairs.take(self.args.commands as usize).collect();
         for index in (1..pairs.len()).rev() {
             pairs.swap(index, rng.random_range(0..=index));
         }
         let valid_until = market.valid_until();
-        let mut requests = Vec::with_capacity(pairs.len());
-        for (rfq, agent) in pairs {
+        let mut quote = |(rfq, agent)| {
             let (client_id, signature) = (market.client_id(), None);
             let price = Micros::new(rng.random_range(1_000..2_000_000));
             let place = PlaceQuote { client_id, rfq, price, valid_until, signature };
-            requests.push(Request { agent, command: Command::PlaceQuote(place) });
-        }
-        self.measure(market, requests)
+            Request { agent, command: Command::PlaceQuote(place) }
+        };
+        let requests = pairs.into_iter().map(&mut quote).collect();
+        Ok((rfqs, requests))
     }
 
     /// Window-0 RFQs against so many standing quotes: hold, clear, award, escrow in one step.
@@ -161,8 +178,16 @@ impl Flows<'_> {
         let mut market = market_with_standing(standing)?;
         let buyers = buyers(&market, standing);
         let count = self.args.commands.min(100_000) as usize;
-        let buyers = buyers.into_iter().cycle().take(count);
-        let requests = buyers.map(|buyer| market.rfq(buyer, 0, DurationNs::ZERO)).collect();
+        let round = |market: &mut Market| -> Vec<Request> {
+            let buyers = buyers.iter().cycle().take(count);
+            buyers.map(|buyer| market.rfq(*buyer, 0, DurationNs::ZERO)).collect()
+        };
+        // A first round touches the memory that the second one is measured in.
+        for request in round(&mut market) {
+            market.apply(request)?;
+        }
+        market.pass(CONTRACTS_EXPIRE_AFTER);
+        let requests = round(&mut market);
         self.measure(market, requests)
     }
 

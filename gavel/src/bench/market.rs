@@ -80,14 +80,19 @@ impl Market {
         self.now.after(VALID)
     }
 
-    /// Applies a request, and returns what it brought about.
-    pub fn apply(&mut self, request: Request) -> anyhow::Result<Outcome> {
-        self.now = self.now.after(TICK);
+    /// Lets time pass, and what is due take effect.
+    pub fn pass(&mut self, duration: DurationNs) {
+        self.now = self.now.after(duration);
         while self.exchange.is_due(self.now) {
             let command = Command::AdvanceTime(AdvanceTime {});
             let stamped = self.stamp(Request { agent: AgentId::EXCHANGE, command });
             self.step(&stamped);
         }
+    }
+
+    /// Applies a request, and returns what it brought about.
+    pub fn apply(&mut self, request: Request) -> anyhow::Result<Outcome> {
+        self.pass(TICK);
         let stamped = self.stamp(request);
         self.step(&stamped);
         let first = self.events.first().context("every command yields an event")?;

@@ -77,6 +77,8 @@ impl SqliteJournal {
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(true)
+            // A group of commands is larger than the usual page.
+            .page_size(16_384)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .locking_mode(SqliteLockingMode::Exclusive);

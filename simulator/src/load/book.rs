@@ -201,6 +201,7 @@ mod tests {
             accounts: Vec::new(),
             rfqs: Vec::new(),
             quotes: Vec::new(),
+            standing: Vec::new(),
             contracts: vec![entry(9)],
             truncated: true,
         };
