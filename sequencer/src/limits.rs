@@ -13,11 +13,11 @@ pub const BATCH_REQUESTS_MAX: usize = 1_024;
 
 /// Batches on their way through the journal. With all of them under way the core stops taking
 /// requests, the lanes fill, and the edge says `Busy`: the backlog that is not durable is bounded.
-pub const BATCHES_IN_FLIGHT_MAX: usize = 16;
+pub const BATCHES_IN_FLIGHT_MAX: usize = 8;
 
 /// Events, or entries of ranked lists, after which a batch takes no further request. It has room for
 /// twice as many, so that a large close does not make it grow.
-pub const BATCH_EVENTS_MAX: usize = 8 * BATCH_REQUESTS_MAX;
+pub const BATCH_EVENTS_MAX: usize = 4 * BATCH_REQUESTS_MAX;
 
 /// How long the core's own thread looks for further requests before it parks.
 pub const SPIN_BEFORE_PARK: Duration = Duration::from_micros(20);
