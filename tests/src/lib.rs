@@ -8,6 +8,7 @@
     reason = "a test may stop at anything unexpected"
 )]
 
+pub mod market;
 mod raw;
 
 use std::sync::Arc;
