@@ -69,40 +69,60 @@ impl Exchange {
         for candidate in candidates.iter() {
             self.exposures.quote_ended(candidate.account);
         }
-        if admits_standing {
-            self.standing.visit_best(terms.capability, |quote| {
-                let unfillable = quote.capacity < terms.quantity;
-                let expired = quote.valid_until < closes_at;
-                let barred = match (expired, unfillable) {
-                    (true, _) => Some(LossReason::QuoteExpired),
-                    (false, true) => Some(LossReason::Unfillable),
-                    (false, false) => None,
-                };
-                candidates.push(standing_candidate(quote, barred));
-            });
-        }
         for candidate in candidates.iter_mut() {
-            if candidate.account == rfq.account {
-                candidate.barred = Some(LossReason::SelfTrade);
-            } else if candidate.barred.is_none() && !self.exposures.may_contract(candidate.account)
-            {
-                candidate.barred = Some(LossReason::ContractLimit);
+            if !self.exposures.may_contract(candidate.account) {
+                candidate.bar(LossReason::ContractLimit);
             }
+        }
+        if admits_standing {
+            self.gather_standing(&rfq);
         }
         rfq
     }
 
-    /// Ends considered standing quotes whose validity has run out, so that they take nobody's place.
+    /// Adds the best standing quotes that can win, and those that cannot among as many of the best.
+    fn gather_standing(&mut self, rfq: &Rfq) {
+        let Self { standing, clearing, exposures, .. } = self;
+        let (mut visited, mut considered) = (0, 0);
+        standing.visit_best(rfq.terms.capability, |quote| {
+            let mut candidate = standing_candidate(quote);
+            if quote.account == rfq.account {
+                candidate.bar(LossReason::SelfTrade);
+            }
+            if quote.capacity < rfq.terms.quantity {
+                candidate.bar(LossReason::Unfillable);
+            }
+            if !exposures.may_contract(quote.account) {
+                candidate.bar(LossReason::ContractLimit);
+            }
+            visited += 1;
+            if candidate.barred.is_none() {
+                considered += 1;
+            }
+            if candidate.barred.is_none() || visited <= STANDING_CONSIDERED_MAX {
+                clearing.candidates.push(candidate);
+            }
+            considered < STANDING_CONSIDERED_MAX
+        });
+    }
+
+    /// Ends the standing quotes that a close would look at and whose validity has run out, so that
+    /// they take nobody's place.
     fn end_expired(
         &mut self,
         capability: CapabilityId,
         closes_at: TimestampNs,
         out: &mut Events<'_>,
     ) {
-        for _ in 0..STANDING_CONSIDERED_MAX {
-            let Some(quote) = self.standing.expired(capability, closes_at) else { return };
-            let (provider, revision) = (quote.provider, quote.revision);
-            self.standing.end(provider, capability, revision);
+        let Self { standing, expired, .. } = self;
+        standing.visit_best(capability, |quote| {
+            if quote.valid_until < closes_at {
+                expired.push(quote.provider);
+            }
+            true
+        });
+        while let Some(provider) = self.expired.pop() {
+            let revision = self.standing.end(provider, capability).revision;
             let cause = CancelCause::Expired;
             out.push(Event::StandingQuoteCanceled(StandingQuoteCanceled {
                 capability,
@@ -205,14 +225,14 @@ impl Exchange {
     }
 }
 
-fn standing_candidate(quote: &StandingQuote, barred: Option<LossReason>) -> Candidate {
+fn standing_candidate(quote: &StandingQuote) -> Candidate {
     Candidate {
         provider: quote.provider,
         account: quote.account,
         quote: QuoteRef::Standing,
         price: quote.price,
         priority: quote.priority,
-        barred,
+        barred: None,
     }
 }
 

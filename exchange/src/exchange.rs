@@ -1,7 +1,9 @@
 //! The state of the exchange, and what can be read of it.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
+use gavel_matcher::limits::STANDING_VISITED_MAX;
 use gavel_matcher::{Clearing, Rfqs, StandingQuotes};
 use gavel_protocol::{AccountId, AgentId, Currency, Name, Settings, TimestampNs};
 use gavel_risk::Exposures;
@@ -30,6 +32,8 @@ pub struct Exchange {
     pub(crate) rfqs: Rfqs,
     pub(crate) standing: StandingQuotes,
     pub(crate) clearing: Clearing,
+    /// Providers whose standing quotes a close has found expired: empty between steps.
+    pub(crate) expired: Vec<AgentId>,
     pub(crate) ledger: Ledger,
     pub(crate) holds: Holds,
     pub(crate) contracts: Contracts,
@@ -61,6 +65,7 @@ impl Exchange {
             rfqs: Rfqs::new(AGENTS_MAX),
             standing: StandingQuotes::new(AGENTS_MAX),
             clearing: Clearing::new(),
+            expired: Vec::with_capacity(STANDING_VISITED_MAX),
             ledger: Ledger::new(),
             holds: Holds::new(),
             contracts: Contracts::new(),

@@ -66,6 +66,9 @@ impl Exchange {
         c: &CancelQuote,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
+        if c.target == QuoteTarget::ClientId(c.client_id) {
+            return Err(RejectReason::UnknownQuote);
+        }
         if let QuoteTarget::ClientId(target) = c.target
             && self.outcome_of(asker, target).is_none()
         {

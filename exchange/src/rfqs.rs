@@ -61,6 +61,9 @@ impl Exchange {
     ) -> Result<(), RejectReason> {
         let id = match c.target {
             RfqTarget::Id(id) => id,
+            RfqTarget::ClientId(target) if target == c.client_id => {
+                return Err(RejectReason::UnknownRfq);
+            }
             RfqTarget::ClientId(target) => match self.outcome_of(asker, target) {
                 Some(Outcome::Rfq(handle)) => handle.rfq,
                 Some(_) => return Err(RejectReason::UnknownRfq),

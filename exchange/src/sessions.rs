@@ -68,7 +68,7 @@ impl Exchange {
         }
         let Some(standing) = self.standing.first_of(provider) else { return false };
         let (capability, revision) = (standing.capability, standing.revision);
-        self.standing.end(provider, capability, revision);
+        self.standing.end(provider, capability);
         out.push(Event::StandingQuoteCanceled(StandingQuoteCanceled {
             capability,
             provider,

@@ -283,7 +283,7 @@ impl Exchange {
             exchange.restore_quote(record);
         }
         for record in snapshot.standing {
-            exchange.standing.restore(&standing_quote(record));
+            exchange.standing.restore(standing_quote(record));
         }
         for record in snapshot.client_ids {
             let ClientIdRecord { agent, client_id, body, ts_event, outcome } = record;

@@ -55,16 +55,17 @@ impl Exchange {
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
         let &CancelStandingQuote { capability, revision } = c;
-        let provider = asker.agent;
-        let quote = self.standing.of(provider, capability);
-        let quote = quote.ok_or(RejectReason::UnknownStandingQuote)?;
-        if revision <= quote.revision {
-            return Err(RejectReason::StaleRevision);
+        let Asker { agent: provider, account } = asker;
+        match self.standing.of(provider, capability) {
+            Some(quote) if quote.revision == revision && quote.offered == 0 => {
+                let (ts_event, outcome) = (self.clock.now, Outcome::Done);
+                out.push(Event::Repeated(Repeated { ts_event, outcome }));
+                return Ok(());
+            }
+            Some(quote) if revision <= quote.revision => return Err(RejectReason::StaleRevision),
+            Some(_) | None => {}
         }
-        if !quote.is_live() {
-            return Err(RejectReason::UnknownStandingQuote);
-        }
-        self.standing.end(provider, capability, revision);
+        self.standing.cancel((provider, account), capability, revision)?;
         let cause = CancelCause::Agent;
         out.push(Event::StandingQuoteCanceled(StandingQuoteCanceled {
             capability,

@@ -45,33 +45,6 @@ pub(crate) fn decode_message(
     Err(if known { RejectReason::UnsupportedVersion } else { RejectReason::UnknownTemplate })
 }
 
-/// Returns whether a command carries a signature.
-pub(crate) fn is_signed(command: &Command) -> bool {
-    match command {
-        Command::OpenRfq(c) => c.signature.is_some(),
-        Command::PlaceQuote(c) => c.signature.is_some(),
-        Command::AmendQuote(c) => c.signature.is_some(),
-        Command::SetStandingQuote(c) => c.signature.is_some(),
-        Command::CancelRfq(_)
-        | Command::CancelQuote(_)
-        | Command::CancelStandingQuote(_)
-        | Command::StartWork(_)
-        | Command::Deliver(_)
-        | Command::AcceptDelivery(_)
-        | Command::EnrolAccount(_)
-        | Command::EnrolAgent(_)
-        | Command::ListCapability(_)
-        | Command::Deposit(_)
-        | Command::Halt(_)
-        | Command::Reopen(_)
-        | Command::Found(_)
-        | Command::Logon(_)
-        | Command::SessionLost(_)
-        | Command::AdvanceTime(_)
-        | Command::Resume(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use gavel_protocol::Template;

@@ -11,10 +11,11 @@ use gavel_protocol::{
     RejectedAnswer, Request, ResyncRequired, ServerMessage, StreamPosition, Subscribe, Subscribed,
     TEMPLATE_VERSION, TimestampNs, Topic, logon_message,
 };
+use gavel_risk::pretrade;
 use gavel_sequencer::{Origin, QueryRequest, Submission};
 
 use crate::connection::{Claim, Decision};
-use crate::decode::{HEARTBEAT, LOGON_REQUEST, decode_command, decode_message, is_signed};
+use crate::decode::{HEARTBEAT, LOGON_REQUEST, decode_command, decode_message};
 use crate::directory::{Directory, Member};
 use crate::limits::{HEARTBEAT_INTERVAL, LOGON_TIMEOUT, SUBSCRIPTIONS_PER_SESSION_MAX};
 use crate::lock::lock;
@@ -303,13 +304,16 @@ impl Session {
         command: Result<Command, RejectReason>,
     ) {
         let State::LoggedOn { member, sequenced_answers, .. } = self.state else { return };
-        let reason = match command {
-            Err(reason) => reason,
-            Ok(_) if !self.throttle.take(now) => RejectReason::Throttled,
-            Ok(command) if is_signed(&command) => RejectReason::UnsupportedSignature,
-            Ok(command) => return self.submit(member, session_seq, sequenced_answers, command),
+        let checked = if self.throttle.take(now) {
+            // The core checks this again; here it takes no place in the order.
+            command.and_then(|command| pretrade(&command).map(|()| command))
+        } else {
+            Err(RejectReason::Throttled)
         };
-        self.reject(session_seq, reason);
+        match checked {
+            Ok(command) => self.submit(member, session_seq, sequenced_answers, command),
+            Err(reason) => self.reject(session_seq, reason),
+        }
     }
 
     fn handle_message(

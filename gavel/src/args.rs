@@ -71,7 +71,7 @@ Example, from a job spec in a file to the deliverable in another:
   echo 'the text of 50 invoices' > answer.txt
   gavel quote --as fast --capability ocr --price 30.00 --deliver answer.txt &
   echo '{\"invoices\": 50}' > job.json
-  gavel rfq --as acme --capability ocr --reserve 40.00 --spec job.json --out result.txt
+  gavel rfq --as acme --capability ocr --reserve 40.00 --window-ms 5000 --spec job.json --out result.txt
   cat result.txt";
 
 /// Arguments of `gavel up`.

@@ -1,10 +1,10 @@
 //! The data directory: the journal, the blobs, the server's identity, keys, and where the exchange
 //! can be found.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -45,9 +45,20 @@ impl DataDir {
         &self.root
     }
 
+    /// Makes the directory, for its owner only: the journal holds what is sealed.
+    pub fn make(&self) -> anyhow::Result<()> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
+        made.with_context(|| format!("cannot make {}", self.root.display()))
+    }
+
     /// Returns the journal's folder.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal")
+    }
+
+    /// Returns the file that says when the exchange was last alive.
+    pub fn alive(&self) -> PathBuf {
+        self.root.join("alive")
     }
 
     /// Returns the blobs' folder, and makes it.

@@ -24,6 +24,11 @@ impl Output {
         drop(writeln!(io::stdout(), "{text}"));
     }
 
+    /// Writes a line about what is going on, out of the way of what comes out.
+    pub fn note(&self, text: impl std::fmt::Display) {
+        drop(writeln!(io::stderr(), "{text}"));
+    }
+
     /// Writes what came out: as text, or as JSON.
     pub fn summary(&self, text: impl std::fmt::Display, json: &impl Serialize) {
         match self.json {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use gavel_exchange::Exchange;
-use gavel_gateway::{ExtraGauge, FanOut, Gateway, GatewayConfig, Identity};
+use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity};
 use gavel_protocol::{Digest, Found, Name, PublicKey, Settings};
-use gavel_sequencer::journal::SqliteJournal;
+use gavel_sequencer::journal::{Head, SqliteJournal};
 use gavel_sequencer::{Auditor, Inbox, Layout, Sequencer, SequencerConfig, Status};
 use object_store::local::LocalFileSystem;
 
@@ -53,7 +53,15 @@ impl Server {
     /// Recovers, founds or resumes the exchange, and serves.
     pub async fn start(config: ServerConfig) -> anyhow::Result<Self> {
         let ServerConfig { data, quic, http, certificate, layout, name, fee_ppm } = config;
+        data.make()?;
         let journal = SqliteJournal::open(&data.journal()).await?;
+        if journal.head() == Head::EMPTY && data.whereabouts().is_ok() {
+            bail!(
+                "an exchange has run in {}, but its journal is gone: restore it from a backup, or \
+                 use another --data directory for a new exchange",
+                data.root().display()
+            );
+        }
         let operator = data.key_or_new(OPERATOR)?;
         let found = Found {
             name,
@@ -62,7 +70,7 @@ impl Server {
             settings: Settings { fee_ppm },
         };
         let (inbox, fan_out) = (Inbox::new(), FanOut::new());
-        let config = SequencerConfig { layout, found };
+        let config = SequencerConfig { layout, found, alive: Some(data.alive()) };
         let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await?;
         until_founded(&fan_out, &sequencer.status()).await?;
 
@@ -74,7 +82,6 @@ impl Server {
         let config = GatewayConfig {
             quic_addr: quic.unwrap_or_else(default_quic),
             http_addr: http.unwrap_or_else(default_http),
-            gauges: gauges(&sequencer.status()),
             ..GatewayConfig::new(identity)
         };
         let gateway = Gateway::start(config, inbox, fan_out.clone(), Arc::new(blobs)).await?;
@@ -139,13 +146,4 @@ fn default_http() -> SocketAddr {
 
 fn any_port() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
-}
-
-fn gauges(status: &Arc<Status>) -> Vec<ExtraGauge> {
-    let status = status.clone();
-    vec![ExtraGauge {
-        name: "journal_lag_seconds",
-        help: "How long the last batch took from its place in the order to durability",
-        read: Arc::new(move || status.journal_lag().as_secs_f64()),
-    }]
 }

@@ -23,6 +23,13 @@ pub struct Candidate {
     pub barred: Option<LossReason>,
 }
 
+impl Candidate {
+    /// Bars it from winning. Of several reasons the first in order of precedence is kept.
+    pub fn bar(&mut self, reason: LossReason) {
+        self.barred = Some(self.barred.map_or(reason, |other| other.min(reason)));
+    }
+}
+
 /// What a close competes over, and the memory to rank it without allocating.
 #[derive(Debug)]
 pub struct Clearing {
@@ -68,8 +75,8 @@ pub fn clear(
     let Clearing { candidates, order } = clearing;
     order.clear();
     for (index, candidate) in candidates.iter_mut().enumerate() {
-        if candidate.price > reserve && candidate.barred.is_none() {
-            candidate.barred = Some(LossReason::AboveReserve);
+        if candidate.price > reserve {
+            candidate.bar(LossReason::AboveReserve);
         }
         order.push(packed(candidate, index));
     }

@@ -12,12 +12,15 @@ pub const QUOTES_LIVE_MAX: u32 = 262_144;
 /// Standing quotes the core can hold, over all capabilities.
 pub const STANDING_QUOTES_MAX: u32 = 1_048_576;
 
-/// Standing quotes of one capability that an RFQ considers: the best ones. Only these are told why
-/// they lost.
+/// Standing quotes of one capability that an RFQ considers: the best ones that can win. Only these,
+/// and those that cannot win among as many of the best, are told why they lost.
 pub const STANDING_CONSIDERED_MAX: usize = 32;
+
+/// Standing quotes of one capability that a close looks at, to find those that can win.
+pub const STANDING_VISITED_MAX: usize = 256;
 
 /// Capabilities that can be listed.
 pub const CAPABILITIES_MAX: u32 = 1_024;
 
 /// Everything that may compete at one close.
-pub const CANDIDATES_MAX: usize = QUOTES_PER_RFQ_MAX as usize + STANDING_CONSIDERED_MAX;
+pub const CANDIDATES_MAX: usize = QUOTES_PER_RFQ_MAX as usize + 2 * STANDING_CONSIDERED_MAX;

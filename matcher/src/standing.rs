@@ -9,7 +9,7 @@ use slab::Slab;
 
 use crate::chain::{Chain, Links};
 use crate::heap::{IndexedHeap, Positions};
-use crate::limits::{CAPABILITIES_MAX, STANDING_CONSIDERED_MAX, STANDING_QUOTES_MAX};
+use crate::limits::{CAPABILITIES_MAX, STANDING_QUOTES_MAX, STANDING_VISITED_MAX};
 
 /// An agent's standing quote for a capability. It stays known, with its revision, after it ended:
 /// so an old update that comes late cannot bring it back.
@@ -25,7 +25,7 @@ pub struct StandingQuote {
     pub revision: u64,
     /// The price per unit.
     pub price: Micros,
-    /// Units that were offered by this revision.
+    /// Units that were offered by this revision; none if this revision canceled it.
     pub offered: u32,
     /// Units still on offer; none once it ended.
     pub capacity: u32,
@@ -131,7 +131,10 @@ impl StandingQuotes {
         priority: u64,
     ) -> Result<(), RejectReason> {
         let Some(slot) = self.slots.get(&(provider, capability)).copied() else {
-            return self.add((provider, account), capability, update, priority);
+            self.check_room(capability)?;
+            let places = (priority, priority);
+            self.insert(StandingQuote::new((provider, account), capability, update, places));
+            return Ok(());
         };
         let quote = &mut self.quotes[slot as usize];
         assert!(update.revision > quote.revision, "invariant: revisions are checked before");
@@ -159,18 +162,41 @@ impl StandingQuotes {
         Ok(())
     }
 
-    /// Ends an agent's live standing quote; `revision` above its own is remembered.
-    pub fn end(
+    /// Cancels an agent's standing quote, and remembers `revision`: whatever comes late and is not
+    /// above it changes nothing. The quote need not be there (yet).
+    ///
+    /// # Errors
+    ///
+    /// [`RejectReason::UnknownCapability`] or `TableFull`.
+    pub fn cancel(
         &mut self,
-        agent: AgentId,
+        (provider, account): (AgentId, AccountId),
         capability: CapabilityId,
         revision: u64,
-    ) -> StandingQuote {
+    ) -> Result<(), RejectReason> {
+        let Some(slot) = self.slots.get(&(provider, capability)).copied() else {
+            self.check_room(capability)?;
+            let (price, valid_until) = (Micros::ZERO, TimestampNs::default());
+            let nothing = Update { revision, price, capacity: 0, valid_until };
+            let places = (0, 0);
+            self.insert(StandingQuote::new((provider, account), capability, nothing, places));
+            return Ok(());
+        };
+        if self.quotes[slot as usize].is_live() {
+            self.end(provider, capability);
+        }
+        let quote = &mut self.quotes[slot as usize];
+        assert!(revision > quote.revision, "invariant: revisions are checked before");
+        (quote.revision, quote.offered) = (revision, 0);
+        Ok(())
+    }
+
+    /// Ends an agent's live standing quote.
+    pub fn end(&mut self, agent: AgentId, capability: CapabilityId) -> StandingQuote {
         let slot = *self.slots.get(&(agent, capability)).expect("invariant: looked up before");
         let quote = &mut self.quotes[slot as usize];
         assert!(quote.is_live(), "invariant: a standing quote ends once");
         quote.capacity = 0;
-        quote.revision = quote.revision.max(revision);
         let quote = *quote;
         self.books[quote.book as usize].remove(&mut self.positions, slot);
         let chain = self.of_agents.get_mut(&agent);
@@ -189,88 +215,51 @@ impl StandingQuotes {
         let slot = *self.slots.get(&(agent, capability)).expect("invariant: looked up before");
         let quote = &mut self.quotes[slot as usize];
         if quote.capacity == quantity {
-            return self.end(agent, capability, 0);
+            return self.end(agent, capability);
         }
         let rest = quote.capacity.checked_sub(quantity);
         quote.capacity = rest.expect("invariant: an award never exceeds the capacity");
         *quote
     }
 
-    /// Calls `visit` for the best live standing quotes of a capability, best first.
-    pub fn visit_best(&self, capability: CapabilityId, mut visit: impl FnMut(&StandingQuote)) {
+    /// Calls `visit` for the live standing quotes of a capability, best first, until it says stop or
+    /// [`STANDING_VISITED_MAX`] have been visited.
+    pub fn visit_best(
+        &self,
+        capability: CapabilityId,
+        mut visit: impl FnMut(&StandingQuote) -> bool,
+    ) {
         let Some(book) = self.book_of.get(&capability) else { return };
-        self.books[*book as usize].visit_first::<STANDING_CONSIDERED_MAX>(|_, slot| {
-            visit(&self.quotes[slot as usize]);
-            true
-        });
-    }
-
-    /// Returns the worst-placed of the considered quotes that is no longer valid at `now`, if any:
-    /// to be ended before a close, so that it takes nobody's place.
-    pub fn expired(&self, capability: CapabilityId, now: TimestampNs) -> Option<&StandingQuote> {
-        let book = self.book_of.get(&capability)?;
-        let mut expired = None;
-        self.books[*book as usize].visit_first::<STANDING_CONSIDERED_MAX>(|_, slot| {
-            let quote = &self.quotes[slot as usize];
-            if quote.valid_until < now {
-                expired = Some(quote);
-            }
-            expired.is_none()
-        });
-        expired
+        self.books[*book as usize]
+            .visit_first::<STANDING_VISITED_MAX>(|_, slot| visit(&self.quotes[slot as usize]));
     }
 
     /// Puts back a standing quote as it was.
-    pub fn restore(&mut self, quote: &StandingQuote) {
-        let owner = (quote.provider, quote.account);
-        let update = Update {
-            revision: quote.revision,
-            price: quote.price,
-            capacity: quote.offered,
-            valid_until: quote.valid_until,
-        };
-        self.add(owner, quote.capability, update, quote.priority)
-            .expect("a snapshot holds no more than there may be");
-        let slot = self.slots[&(quote.provider, quote.capability)];
-        self.quotes[slot as usize].live_since = quote.live_since;
-        if quote.is_live() {
-            self.quotes[slot as usize].capacity = quote.capacity;
-        } else {
-            self.end(quote.provider, quote.capability, quote.revision);
-        }
+    pub fn restore(&mut self, quote: StandingQuote) {
+        self.insert(quote);
     }
 
-    fn add(
-        &mut self,
-        (provider, account): (AgentId, AccountId),
-        capability: CapabilityId,
-        update: Update,
-        priority: u64,
-    ) -> Result<(), RejectReason> {
-        let book = *self.book_of.get(&capability).ok_or(RejectReason::UnknownCapability)?;
+    fn check_room(&self, capability: CapabilityId) -> Result<(), RejectReason> {
+        if !self.book_of.contains_key(&capability) {
+            return Err(RejectReason::UnknownCapability);
+        }
         if self.quotes.len() >= STANDING_QUOTES_MAX as usize {
             return Err(RejectReason::TableFull);
         }
-        let Update { revision, price, capacity, valid_until } = update;
-        let slot = self.quotes.insert(StandingQuote {
-            capability,
-            provider,
-            account,
-            revision,
-            price,
-            offered: capacity,
-            capacity,
-            valid_until,
-            priority,
-            live_since: priority,
-            book,
-            of_agent: Links::default(),
-        });
-        let slot = u32::try_from(slot).expect("fewer than STANDING_QUOTES_MAX");
-        self.slots.insert((provider, capability), slot);
-        self.books[book as usize].set(&mut self.positions, slot, (price, priority));
-        self.join_agent(provider, slot);
         Ok(())
+    }
+
+    /// Adds a standing quote of a listed capability; a live one can be awarded.
+    fn insert(&mut self, quote: StandingQuote) {
+        let book = *self.book_of.get(&quote.capability).expect("invariant: listed before");
+        let slot = self.quotes.insert(StandingQuote { book, ..quote });
+        let slot = u32::try_from(slot).expect("fewer than STANDING_QUOTES_MAX");
+        self.slots.insert((quote.provider, quote.capability), slot);
+        if quote.is_live() {
+            let key = (quote.price, quote.priority);
+            self.books[book as usize].set(&mut self.positions, slot, key);
+            self.join_agent(quote.provider, slot);
+        }
     }
 
     fn join_agent(&mut self, agent: AgentId, slot: u32) {
@@ -284,7 +273,7 @@ impl StandingQuote {
         self.capacity > 0
     }
 
-    /// Describes a standing quote for [`StandingQuotes::restore`].
+    /// Describes a standing quote with all of its capacity. The book is found when it is added.
     pub fn new(
         (provider, account): (AgentId, AccountId),
         capability: CapabilityId,

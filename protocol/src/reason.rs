@@ -180,61 +180,58 @@ reasons! {
         117 UnknownQuote permanent
             "no such live quote of this agent",
             "check the quote id; a quote ends with its RFQ";
-        118 UnknownStandingQuote permanent
-            "the agent has no live standing quote for this capability",
-            "set one first";
-        119 UnknownContract permanent
+        118 UnknownContract permanent
             "no such open contract of this agent",
             "check the contract id; a settled contract is forgotten";
-        120 UnknownSession permanent
+        119 UnknownSession permanent
             "no such session of this agent",
             "log on again";
-        121 KeyTaken permanent
+        120 KeyTaken permanent
             "another agent has this key",
             "make a new key: an agent has exactly one";
-        122 NameTaken permanent
+        121 NameTaken permanent
             "another capability has this name",
             "choose another name";
-        123 CurrencyMismatch permanent
+        122 CurrencyMismatch permanent
             "the currency is not the capability's",
             "use the currency that the capability is listed with";
-        124 TermsNotListed permanent
+        123 TermsNotListed permanent
             "the terms are not those that the capability is listed with",
             "name the listed terms, or open a sealed RFQ without standing quotes";
-        125 SelfTrade permanent
+        124 SelfTrade permanent
             "buyer and provider are the same account",
             "quote for other accounts only";
-        126 TooLate permanent
+        125 TooLate permanent
             "the deadline for this has passed",
             "nothing: act earlier next time";
-        127 ValidUntilTooShort permanent
+        126 ValidUntilTooShort permanent
             "the quote would not be valid until the RFQ closes",
             "name a later valid_until";
-        128 WrongState permanent
+        127 WrongState permanent
             "the contract is not in a state that allows this",
             "see the table of contract states";
-        129 QuoteExists permanent
+        128 QuoteExists permanent
             "the account already has a live quote for this RFQ",
             "amend it instead";
-        130 TransactionLimit permanent
+        129 TransactionLimit permanent
             "the amount is above the account's limit for one transaction",
             "split it, or ask the operator for a higher limit";
-        131 RfqLimit transient
+        130 RfqLimit transient
             "the account has as many open RFQs as it may",
             "wait until one closes, or cancel one";
-        132 QuoteLimit transient
+        131 QuoteLimit transient
             "the account has as many live quotes as it may",
             "wait until an RFQ closes, or cancel a quote";
-        133 ContractLimit transient
+        132 ContractLimit transient
             "the account has as many open contracts as it may",
             "wait until one settles";
-        134 RfqFull transient
+        133 RfqFull transient
             "the RFQ holds as many quotes as it may",
             "quote earlier next time";
-        135 TableFull transient
+        134 TableFull transient
             "the exchange holds as many of these as it may",
             "try again later, or ask the operator for a larger exchange";
-        136 InsufficientFunds transient
+        135 InsufficientFunds transient
             "the account's available money does not cover it",
             "deposit money, or ask for less";
     }

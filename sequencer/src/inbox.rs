@@ -43,7 +43,7 @@ pub struct QueryRequest {
 pub enum Lane {
     /// The operator, the kill switch and the exchange itself.
     Operator,
-    /// Cancels, deliveries, payouts, lost sessions: whatever reduces what is open.
+    /// Cancels, deliveries, payouts: whatever reduces what is open.
     Unwind,
     /// Allocations that solvers propose.
     Proposals,
@@ -72,13 +72,15 @@ impl Lane {
             | Command::CancelStandingQuote(_)
             | Command::StartWork(_)
             | Command::Deliver(_)
-            | Command::AcceptDelivery(_)
-            | Command::SessionLost(_) => Self::Unwind,
+            | Command::AcceptDelivery(_) => Self::Unwind,
             Command::OpenRfq(_)
             | Command::PlaceQuote(_)
             | Command::AmendQuote(_)
             | Command::SetStandingQuote(_)
-            | Command::Logon(_) => Self::Business,
+            | Command::Logon(_)
+            // Not before what the session itself has sent: a quote that came after the end of its
+            // session would stay.
+            | Command::SessionLost(_) => Self::Business,
         }
     }
 }

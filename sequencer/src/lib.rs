@@ -4,6 +4,7 @@
 //! to the journal beside the core, and publishes what followed once it is durable. What it does
 //! *not* do: decide anything about the market, or know what a socket is.
 
+mod alive;
 mod batch;
 mod core;
 mod inbox;

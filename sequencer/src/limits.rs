@@ -16,7 +16,7 @@ pub const BATCH_REQUESTS_MAX: usize = 1_024;
 pub const BATCHES_IN_FLIGHT_MAX: usize = 8;
 
 /// Events, or entries of ranked lists, after which a batch takes no further request. It has room for
-/// twice as many, so that a large close does not make it grow.
+/// twice as many: only a step that closes several of the largest RFQs makes it grow, once.
 pub const BATCH_EVENTS_MAX: usize = 4 * BATCH_REQUESTS_MAX;
 
 /// How long the core's own thread looks for further requests before it parks.
@@ -24,6 +24,9 @@ pub const SPIN_BEFORE_PARK: Duration = Duration::from_micros(20);
 
 /// The longest sleep of an idle core.
 pub const IDLE_WAKE_MAX: Duration = Duration::from_secs(60);
+
+/// How often the exchange notes that it is alive: an outage is known to this much.
+pub const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// Bytes of one command in the journal: no frame is longer, and the archive of a command is at most
 /// twice its frame.

@@ -1,6 +1,7 @@
 //! Runs the core and the journal: recovers, starts both, and stops them in order.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use gavel_exchange::{Exchange, StateHash};
 use gavel_protocol::{AgentId, Command, DurationNs, Found, Request, Resume, TimestampNs};
 use tokio::sync::Notify;
 
+use crate::alive::{Alive, last_alive};
 use crate::batch::Batch;
 use crate::core::Core;
 use crate::inbox::Inbox;
@@ -40,6 +42,9 @@ pub struct SequencerConfig {
     pub layout: Layout,
     /// How the exchange is founded, if the journal is empty.
     pub found: Found,
+    /// Where to note that the exchange is alive. Without it an outage is counted from the last
+    /// command.
+    pub alive: Option<PathBuf>,
 }
 
 /// Why a sequencer did not start.
@@ -116,6 +121,7 @@ pub struct Sequencer {
     stop: Arc<AtomicBool>,
     core: RunningCore,
     writer: JoinHandle<()>,
+    _alive: Option<Alive>,
 }
 
 enum RunningCore {
@@ -130,7 +136,7 @@ impl Sequencer {
     ///
     /// # Errors
     ///
-    /// [`StartError`]; then nothing was started.
+    /// [`StartError`]; then nothing is served.
     pub async fn start<J: Journal>(
         config: SequencerConfig,
         mut journal: J,
@@ -140,7 +146,9 @@ impl Sequencer {
         let replayed = replay(&mut journal, |batch| consumer.published(batch)).await?;
         let Replayed { exchange, head, records } = replayed;
         tracing::info!(seq = head.seq, records, "recovered");
-        let first = first_request(&exchange, config.found);
+        let last_alive = config.alive.as_deref().and_then(last_alive).unwrap_or_default();
+        let first = first_request(&exchange, config.found, last_alive);
+        let alive = config.alive.map(Alive::start).transpose().map_err(StartError::Spawning)?;
         let core = Core::new(exchange, inbox.clone());
         let status = Arc::new(Status::default());
         status.durable_seq.store(head.seq, Ordering::Release);
@@ -151,7 +159,7 @@ impl Sequencer {
             Layout::Thread => loops.start_thread(first, journal, head)?,
             Layout::Inline => loops.start_inline(first, journal, head)?,
         };
-        Ok(Self { inbox, status, stop, core: running, writer })
+        Ok(Self { inbox, status, stop, core: running, writer, _alive: alive })
     }
 
     /// Returns the way in.
@@ -189,10 +197,11 @@ async fn join<T: Send + 'static>(thread: JoinHandle<T>) -> Option<T> {
 }
 
 /// Returns what the exchange itself asks for at start.
-fn first_request(exchange: &Exchange, found: Found) -> Request {
+fn first_request(exchange: &Exchange, found: Found, last_alive: TimestampNs) -> Request {
+    let away_since = last_alive.max(exchange.now());
     let command = match exchange.seq() {
         0 => Command::Found(Box::new(found)),
-        _ => Command::Resume(Resume { gap: wall_clock().since(exchange.now()) }),
+        _ => Command::Resume(Resume { gap: wall_clock().since(away_since) }),
     };
     Request { agent: AgentId::EXCHANGE, command }
 }
@@ -431,7 +440,7 @@ impl Drop for AbortOnPanic {
 }
 
 /// Reads the clock.
-fn wall_clock() -> TimestampNs {
+pub(crate) fn wall_clock() -> TimestampNs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // A clock beyond the year 2554 reads as the last instant that can be named.
     let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);

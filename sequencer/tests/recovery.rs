@@ -58,7 +58,7 @@ fn config(layout: Layout) -> SequencerConfig {
         operator_key: PublicKey::new([2; 32]),
         settings: Settings { fee_ppm: 10_000 },
     };
-    SequencerConfig { layout, found }
+    SequencerConfig { layout, found, alive: None }
 }
 
 async fn start(folder: &Path, layout: Layout, kept: &Arc<Kept>) -> Sequencer {

@@ -85,12 +85,16 @@ impl Ledger {
     pub fn apply(&mut self, movement: &Movement) -> Result<(), LedgerError> {
         assert!(movement.amount >= Micros::ZERO, "invariant: money moves forward: {movement:?}");
         let Movement { from, to, amount, currency, .. } = *movement;
-        let debited = self.bucket(from, currency)?.minus(amount).ok_or(LedgerError::Overflow)?;
+        let debited = self.bucket(from, currency).minus(amount).ok_or(LedgerError::Overflow)?;
         if debited < Micros::ZERO && from.bucket != Bucket::External {
             return Err(LedgerError::Insufficient);
         }
-        self.bucket(to, currency)?.plus(amount).ok_or(LedgerError::Overflow)?;
+        self.bucket(to, currency).plus(amount).ok_or(LedgerError::Overflow)?;
+        // Only deposits can be refused for want of room: what is owed must be payable.
         if from.bucket == Bucket::External {
+            if self.balances.len() >= BALANCES_MAX as usize {
+                return Err(LedgerError::Full);
+            }
             let deposited = self.total(currency)?.deposited.plus(amount);
             deposited.ok_or(LedgerError::Overflow)?;
         }
@@ -137,13 +141,9 @@ impl Ledger {
         }
     }
 
-    fn bucket(&self, place: LedgerAccount, currency: Currency) -> Result<Micros, LedgerError> {
-        let Some(balance) = self.balances.get(&(place.account, currency)) else {
-            // Both sides of a movement may be new.
-            let room = self.balances.len() + 2 <= BALANCES_MAX as usize;
-            return if room { Ok(Micros::ZERO) } else { Err(LedgerError::Full) };
-        };
-        Ok(*balance.of(place.bucket))
+    fn bucket(&self, place: LedgerAccount, currency: Currency) -> Micros {
+        let balance = self.balances.get(&(place.account, currency));
+        balance.map_or(Micros::ZERO, |balance| *balance.of(place.bucket))
     }
 
     /// Makes sure that the currency has a total.

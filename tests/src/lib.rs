@@ -127,7 +127,7 @@ async fn serve(folder: &TempDir, addr: Vec<std::net::SocketAddr>) -> (Gateway, S
         settings: Settings { fee_ppm: 10_000 },
     };
     let (inbox, fan_out) = (Inbox::new(), FanOut::new());
-    let config = SequencerConfig { layout: Layout::Inline, found };
+    let config = SequencerConfig { layout: Layout::Inline, found, alive: None };
     let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await;
     let sequencer = sequencer.unwrap();
     while fan_out.exchange().is_none() {

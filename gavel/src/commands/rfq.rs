@@ -28,7 +28,7 @@ async fn buy(args: RfqArgs, output: &Output) -> anyhow::Result<Exit> {
     let terms = rfq_terms(&client, &args).await?;
     let opened = client.open_rfq(terms).await.context("cannot open the RFQ")?;
     let rfq = opened.rfq;
-    output.line(format!("{rfq} is open"));
+    output.note(format!("{rfq} is open"));
 
     let Some(awarded) = award(&mut events, rfq).await? else {
         let text = format!("{rfq} passed: nothing was awarded, the money is back");
@@ -36,7 +36,7 @@ async fn buy(args: RfqArgs, output: &Output) -> anyhow::Result<Exit> {
         return Ok(Exit::No);
     };
     let Awarded { contract, parties, total, currency, .. } = awarded;
-    output.line(format!("{contract} with {} for {total} {currency}", parties.provider));
+    output.note(format!("{contract} with {} for {total} {currency}", parties.provider));
 
     let Some(delivered) = delivery(&mut events, contract).await? else {
         let text = format!("{contract} expired: nothing was delivered, the money is back");
@@ -166,6 +166,11 @@ fn put_out(path: Option<&Path>, bytes: &[u8]) -> anyhow::Result<()> {
         Some(path) => {
             std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
         }
-        None => std::io::stdout().write_all(bytes).context("cannot write to standard output"),
+        None => {
+            // A summary must not begin in the middle of a line.
+            let end = if bytes.ends_with(b"\n") { b"".as_slice() } else { b"\n" };
+            let written = std::io::stdout().write_all(&[bytes, end].concat());
+            written.context("cannot write to standard output")
+        }
     }
 }

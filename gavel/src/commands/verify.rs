@@ -5,8 +5,8 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::Context as _;
-use gavel_sequencer::journal::SqliteJournal;
-use gavel_sequencer::{Audit, RecoveryError, replay};
+use gavel_sequencer::journal::{JournalError, SqliteJournal};
+use gavel_sequencer::{Audit, replay};
 use gavel_simulator::load::{Ack, read_acks};
 use serde_json::json;
 
@@ -28,19 +28,17 @@ pub fn run(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
 async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
     let data = DataDir::new(&args.data);
     data.whereabouts()?;
-    let mut journal = SqliteJournal::open(&data.journal()).await?;
+    let mut journal = match SqliteJournal::open(&data.journal()).await {
+        Ok(journal) => journal,
+        Err(error @ JournalError::Opening { .. }) => {
+            return Ok(not_verified(&error.into(), output));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let mut kept = Kept::default();
     let replayed = match replay(&mut journal, |batch| kept.add(batch)).await {
         Ok(replayed) => replayed,
-        Err(error @ RecoveryError::Reading(_)) => return Err(error.into()),
-        Err(
-            error @ (RecoveryError::Damaged { .. }
-            | RecoveryError::OtherRules { .. }
-            | RecoveryError::Diverged { .. }),
-        ) => {
-            output.summary(&error, &json!({ "verified": false, "problem": error.to_string() }));
-            return Ok(Exit::NotVerified);
-        }
+        Err(error) => return Ok(not_verified(&error.into(), output)),
     };
     let acks = match &args.acks {
         Some(path) => read(path)?,
@@ -78,6 +76,13 @@ async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
     });
     output.summary(text, &summary);
     Ok(if verified { Exit::Done } else { Exit::NotVerified })
+}
+
+/// Says that the journal is not what it was.
+fn not_verified(error: &anyhow::Error, output: &Output) -> Exit {
+    let problem = format!("{error:#}");
+    output.summary(&problem, &json!({ "verified": false, "problem": problem }));
+    Exit::NotVerified
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<Ack>> {

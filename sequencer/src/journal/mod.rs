@@ -1,7 +1,8 @@
 //! The journal: what was asked, in its order, so that everything that followed can be made again.
 //!
 //! A record holds a group of commands and condenses the events that they caused. Each record's
-//! chain value depends on all before it, so nothing can be lost, added or changed unnoticed.
+//! chain value depends on all before it, so nothing before its end can be lost, added or changed
+//! unnoticed. That its end was cut off cannot be seen from within: compare the head.
 
 mod record;
 mod sqlite;
@@ -65,7 +66,7 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// The store cannot be opened.
-    #[error("cannot open the journal {path}")]
+    #[error("cannot open the journal {path}; if it is damaged, restore it from a backup")]
     Opening {
         /// The file.
         path: PathBuf,
@@ -77,7 +78,7 @@ pub enum JournalError {
     #[error("cannot append to the journal")]
     Appending(#[source] sqlx::Error),
     /// Records cannot be read.
-    #[error("cannot read the journal after command {seq}")]
+    #[error("cannot read the journal after command {seq}; restore it from a backup")]
     Reading {
         /// The last command that was read.
         seq: u64,

@@ -110,8 +110,9 @@ impl World {
                 let name = line.argument("a name")?;
                 let account = line.text_option("account").unwrap_or(name);
                 let transaction_max = line.money_option("transaction_max")?;
+                let enrolled = self.enrol(name, account, transaction_max.unwrap_or(MOST));
+                enrolled.ok_or_else(|| line.error(format!("{name} cannot be enrolled")))?;
                 line.finish()?;
-                self.enrol(name, account, transaction_max.unwrap_or(MOST));
             }
             "show" => {
                 let (name, account) = self.account(&mut line)?;
@@ -340,7 +341,9 @@ impl World {
         let terms = digest("terms");
         let list = ListCapability { client_id, name: parsed, currency: Currency::USD, terms };
         let listed = self.submit(self.operator, Command::ListCapability(list), "capability");
-        let Some(Outcome::Capability(id)) = listed else { unreachable!("listing cannot fail") };
+        let Some(Outcome::Capability(id)) = listed else {
+            return Err(line.error(format!("the capability {name} cannot be listed")));
+        };
         self.capabilities.insert(name.into(), id);
         self.names.capabilities.insert(id, name.into());
         Ok(id)
@@ -348,33 +351,33 @@ impl World {
 
     fn agent(&mut self, line: &mut Line<'_>) -> Result<(String, AgentId), ScenarioError> {
         let name = line.argument("an agent's name")?.to_string();
-        self.ensure_enrolled(&name);
+        self.ensure_enrolled(line, &name)?;
         Ok((name.clone(), self.agents[&name].0))
     }
 
     fn account(&mut self, line: &mut Line<'_>) -> Result<(String, AccountId), ScenarioError> {
         let name = line.argument("an agent's name")?.to_string();
-        self.ensure_enrolled(&name);
+        self.ensure_enrolled(line, &name)?;
         Ok((name.clone(), self.agents[&name].1))
     }
 
-    fn ensure_enrolled(&mut self, name: &str) {
-        if !self.agents.contains_key(name) {
-            self.enrol(name, name, MOST);
+    fn ensure_enrolled(&mut self, line: &Line<'_>, name: &str) -> Result<(), ScenarioError> {
+        if self.agents.contains_key(name) {
+            return Ok(());
         }
+        self.enrol(name, name, MOST).ok_or_else(|| line.error(format!("{name} cannot be enrolled")))
     }
 
-    /// Enrols an agent, and its account unless an agent of that name has one.
-    fn enrol(&mut self, name: &str, account: &str, transaction_max: Micros) {
+    /// Enrols an agent, and its account unless an agent of that name has one. Returns `None` if the
+    /// exchange rejects it.
+    fn enrol(&mut self, name: &str, account: &str, transaction_max: Micros) -> Option<()> {
         let account_id = match self.agents.get(account) {
             Some((_, account_id)) => *account_id,
             None => {
                 let client_id = self.new_client_id();
                 let enrol = EnrolAccount { client_id, transaction_max };
                 let enrolled = self.submit(self.operator, Command::EnrolAccount(enrol), "account");
-                let Some(Outcome::Account(id)) = enrolled else {
-                    unreachable!("enrolling a new account cannot fail")
-                };
+                let Some(Outcome::Account(id)) = enrolled else { return None };
                 self.names.accounts.insert(id, account.into());
                 id
             }
@@ -384,11 +387,10 @@ impl World {
         let roles = Roles::TRADER;
         let enrol = EnrolAgent { client_id, account: account_id, key, roles };
         let enrolled = self.submit(self.operator, Command::EnrolAgent(enrol), "agent");
-        let Some(Outcome::Agent(id)) = enrolled else {
-            unreachable!("enrolling a new agent cannot fail")
-        };
+        let Some(Outcome::Agent(id)) = enrolled else { return None };
         self.names.agents.insert(id, name.into());
         self.agents.insert(name.into(), (id, account_id));
+        Some(())
     }
 
     fn found(&mut self, fee_ppm: u32) {

@@ -114,10 +114,10 @@ impl Twin {
                 self.stand(who, price, capacity);
                 Ok(())
             }
-            Op::CancelStanding { who } => match self.standing[who].take() {
-                Some(_) => Ok(()),
-                None => Err("UnknownStandingQuote"),
-            },
+            Op::CancelStanding { who } => {
+                self.standing[who] = None;
+                Ok(())
+            }
             Op::Deliver { who, rfq } => self.deliver(who, rfq),
             Op::Accept { who, rfq } => self.accept(who, rfq),
         };
@@ -241,7 +241,7 @@ impl Twin {
         for entry in &mut all {
             if entry.2 == buyer {
                 entry.4 = Some("SelfTrade");
-            } else if entry.4.is_none() && entry.0 > reserve {
+            } else if entry.0 > reserve {
                 entry.4 = Some("AboveReserve");
             }
         }
