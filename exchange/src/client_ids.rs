@@ -1,11 +1,13 @@
 //! What each agent's client ids brought about, so that a command sent twice takes effect once.
 //!
-//! The table is bounded twice: per agent and over all agents. When it is full an agent's oldest
-//! entry makes room, and from then on every id created no later than that one is expired: it could
-//! be a repetition that is no longer known as one.
+//! The table is bounded twice: per agent and over all agents. When an agent has as many entries as it
+//! may, its oldest makes room; when the table is full, the oldest of all does. From then on every id
+//! that its agent created no later than that one is expired: it could be a repetition that is no
+//! longer known as one.
 
 use core::hash::BuildHasher as _;
 
+use gavel_matcher::{Chain, Links};
 use gavel_protocol::limits::{CLIENT_ID_AHEAD_MAX, CLIENT_ID_HORIZON};
 use gavel_protocol::{AgentId, ClientId, Outcome, RejectReason, TimestampNs};
 use hashbrown::{HashMap, HashTable};
@@ -32,16 +34,14 @@ pub(crate) struct Remembered {
 #[derive(Debug)]
 struct Entry {
     remembered: Remembered,
-    /// The same agent's next younger entry.
-    younger: Option<u32>,
+    of_agent: Links,
+    of_all: Links,
 }
 
 /// An agent's entries, oldest first, and what is expired.
 #[derive(Clone, Copy, Debug, Default)]
 struct Queue {
-    oldest: Option<u32>,
-    youngest: Option<u32>,
-    len: u32,
+    entries: Chain,
     /// Ids created no later than this are expired.
     horizon: TimestampNs,
 }
@@ -52,6 +52,8 @@ pub(crate) struct ClientIds {
     entries: Slab<Entry>,
     index: HashTable<u32>,
     queues: HashMap<AgentId, Queue, FxBuildHasher>,
+    /// The entries of all agents, oldest first.
+    all: Chain,
 }
 
 impl ClientIds {
@@ -62,6 +64,7 @@ impl ClientIds {
             // Twice the number: a map never grows by rehashing below half its capacity.
             index: HashTable::with_capacity(2 * CLIENT_IDS_MAX as usize),
             queues: HashMap::with_capacity_and_hasher(2 * AGENTS_MAX as usize, FxBuildHasher),
+            all: Chain::default(),
         }
     }
 
@@ -98,18 +101,14 @@ impl ClientIds {
 
     /// Remembers an id that was not remembered before.
     pub(crate) fn remember(&mut self, remembered: Remembered) {
-        let agent = remembered.agent;
-        let queue = self.queues.entry(agent).or_default();
-        let full = queue.len >= CLIENT_IDS_PER_AGENT_MAX;
-        if full || self.entries.len() >= CLIENT_IDS_MAX as usize {
-            self.forget_oldest(agent);
+        let Remembered { agent, client_id, .. } = remembered;
+        assert!(self.find(agent, client_id).is_none(), "invariant: an id is remembered once");
+        let queue = self.queues.entry(agent).or_default().entries;
+        if queue.len() >= CLIENT_IDS_PER_AGENT_MAX {
+            self.forget(queue.first());
         }
-        if self.entries.len() >= CLIENT_IDS_MAX as usize {
-            // The others fill the table and this agent has nothing in it. What cannot be remembered
-            // is expired at once: safe, and the agent is told.
-            let queue = self.queues.entry(agent).or_default();
-            queue.horizon = queue.horizon.max(remembered.client_id.created());
-            return;
+        if self.all.len() >= CLIENT_IDS_MAX {
+            self.forget(self.all.first());
         }
         self.append(remembered);
     }
@@ -119,12 +118,12 @@ impl ClientIds {
         self.queues.iter().map(|(agent, queue)| (*agent, queue.horizon))
     }
 
-    /// Returns what is remembered of an agent, oldest first.
-    pub(crate) fn of(&self, agent: AgentId) -> impl Iterator<Item = &Remembered> {
-        let mut next = self.queues.get(&agent).and_then(|queue| queue.oldest);
+    /// Returns what is remembered, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Remembered> {
+        let mut next = self.all.first();
         core::iter::from_fn(move || {
             let entry = &self.entries[next? as usize];
-            next = entry.younger;
+            next = entry.of_all.after();
             Some(&entry.remembered)
         })
     }
@@ -136,7 +135,8 @@ impl ClientIds {
 
     fn append(&mut self, remembered: Remembered) {
         let Remembered { agent, client_id, .. } = remembered;
-        let slot = self.entries.insert(Entry { remembered, younger: None });
+        let (of_agent, of_all) = (Links::default(), Links::default());
+        let slot = self.entries.insert(Entry { remembered, of_agent, of_all });
         let slot = u32::try_from(slot).expect("fewer than CLIENT_IDS_MAX");
         let entries = &self.entries;
         self.index.insert_unique(hash(agent, client_id), slot, |slot| {
@@ -144,27 +144,30 @@ impl ClientIds {
             hash(other.agent, other.client_id)
         });
         let queue = self.queues.entry(agent).or_default();
-        match queue.youngest.replace(slot) {
-            Some(before) => self.entries[before as usize].younger = Some(slot),
-            None => queue.oldest = Some(slot),
-        }
-        queue.len += 1;
+        queue.entries.push(&mut self.entries, slot, links_of_agent);
+        self.all.push(&mut self.entries, slot, links_of_all);
     }
 
-    fn forget_oldest(&mut self, agent: AgentId) {
+    /// Forgets an entry; whatever its agent created no later is expired from now on.
+    fn forget(&mut self, slot: Option<u32>) {
+        let Some(slot) = slot else { return };
+        let Remembered { agent, client_id, .. } = self.entries[slot as usize].remembered;
         let queue = self.queues.entry(agent).or_default();
-        let Some(oldest) = queue.oldest else { return };
-        let Entry { remembered, younger } = self.entries.remove(oldest as usize);
-        queue.oldest = younger;
-        if younger.is_none() {
-            queue.youngest = None;
-        }
-        queue.len -= 1;
-        queue.horizon = queue.horizon.max(remembered.client_id.created());
-        let found =
-            self.index.find_entry(hash(agent, remembered.client_id), |slot| *slot == oldest);
+        queue.horizon = queue.horizon.max(client_id.created());
+        queue.entries.remove(&mut self.entries, slot, links_of_agent);
+        self.all.remove(&mut self.entries, slot, links_of_all);
+        self.entries.remove(slot as usize);
+        let found = self.index.find_entry(hash(agent, client_id), |other| *other == slot);
         found.map(|entry| entry.remove()).expect("invariant: what is remembered is indexed");
     }
+}
+
+fn links_of_agent(entries: &mut Slab<Entry>, slot: u32) -> &mut Links {
+    &mut entries[slot as usize].of_agent
+}
+
+fn links_of_all(entries: &mut Slab<Entry>, slot: u32) -> &mut Links {
+    &mut entries[slot as usize].of_all
 }
 
 fn hash(agent: AgentId, client_id: ClientId) -> u64 {
@@ -181,14 +184,18 @@ mod tests {
         ClientId::from_parts(TimestampNs::from_nanos(millis * 1_000_000), 0)
     }
 
-    fn remember(ids: &mut ClientIds, millis: u64) {
-        ids.remember(Remembered {
+    fn remembered(millis: u64) -> Remembered {
+        Remembered {
             agent: AGENT,
             client_id: id(millis),
             body: Some(millis),
             ts_event: TimestampNs::default(),
             outcome: Outcome::Done,
-        });
+        }
+    }
+
+    fn remember(ids: &mut ClientIds, millis: u64) {
+        ids.remember(remembered(millis));
     }
 
     #[test]
@@ -203,8 +210,26 @@ mod tests {
         assert_eq!(ids.check_age(AGENT, id(1), now), Err(RejectReason::ClientIdExpired));
         assert_eq!(ids.find(AGENT, id(2)).unwrap().body, Some(2));
         assert_eq!(ids.check_age(AGENT, id(most + 2), now), Ok(()));
-        assert_eq!(ids.of(AGENT).count(), CLIENT_IDS_PER_AGENT_MAX as usize);
+        assert_eq!(ids.iter().count(), CLIENT_IDS_PER_AGENT_MAX as usize);
         assert_eq!(ids.find(AgentId::new(8), id(2)), None, "ids are unique per agent");
+    }
+
+    #[test]
+    fn a_full_table_makes_room_by_the_oldest_of_all() {
+        let mut ids = ClientIds::new();
+        let agents = u64::from(CLIENT_IDS_MAX / CLIENT_IDS_PER_AGENT_MAX);
+        remember(&mut ids, 1);
+        for agent in 100..100 + agents {
+            for millis in 1..=u64::from(CLIENT_IDS_PER_AGENT_MAX) {
+                ids.remember(Remembered { agent: AgentId::new(agent), ..remembered(millis) });
+            }
+        }
+        // The first agent's only entry had to go; what it creates from now on is remembered.
+        let now = TimestampNs::from_nanos(2_000_000);
+        assert_eq!(ids.check_age(AGENT, id(1), now), Err(RejectReason::ClientIdExpired));
+        remember(&mut ids, 2);
+        assert_eq!(ids.find(AGENT, id(2)).unwrap().body, Some(2));
+        assert_eq!(ids.iter().count(), CLIENT_IDS_MAX as usize);
     }
 
     #[test]

@@ -311,13 +311,11 @@ impl Exchange {
     }
 
     fn client_id_records(&self) -> Vec<ClientIdRecord> {
-        let agents = self.directory.agents().iter();
-        let remembered = agents.flat_map(|agent| self.client_ids.of(agent.id));
         let record = |remembered: &Remembered| {
             let Remembered { agent, client_id, body, ts_event, outcome } = *remembered;
             ClientIdRecord { agent, client_id, body, ts_event, outcome }
         };
-        remembered.map(record).collect()
+        self.client_ids.iter().map(record).collect()
     }
 
     fn restore_money(
