@@ -59,10 +59,6 @@ impl Exchange {
         let Rfq { terms, closes_at, .. } = *self.rfqs.at(slot);
         // The close itself, not the moment at which somebody noticed that it was due.
         let closes_at = self.clock.sequenced(closes_at);
-        let admits_standing = terms.admit_standing || terms.window == DurationNs::ZERO;
-        if admits_standing {
-            self.end_expired(terms.capability, closes_at, out);
-        }
         let candidates = &mut self.clearing.candidates;
         candidates.clear();
         let rfq = self.rfqs.close(slot, closes_at, candidates);
@@ -74,17 +70,23 @@ impl Exchange {
                 candidate.bar(LossReason::ContractLimit);
             }
         }
-        if admits_standing {
-            self.gather_standing(&rfq);
+        if terms.admit_standing || terms.window == DurationNs::ZERO {
+            self.gather_standing(&rfq, closes_at);
+            self.end_expired(terms.capability, out);
         }
         rfq
     }
 
     /// Adds the best standing quotes that can win, and those that cannot among as many of the best.
-    fn gather_standing(&mut self, rfq: &Rfq) {
-        let Self { standing, clearing, exposures, .. } = self;
+    /// What it finds expired is put aside.
+    fn gather_standing(&mut self, rfq: &Rfq, closes_at: TimestampNs) {
+        let Self { standing, clearing, exposures, expired, .. } = self;
         let (mut visited, mut considered) = (0, 0);
         standing.visit_best(rfq.terms.capability, |quote| {
+            if quote.valid_until < closes_at {
+                expired.push(quote.provider);
+                return true;
+            }
             let mut candidate = standing_candidate(quote);
             if quote.account == rfq.account {
                 candidate.bar(LossReason::SelfTrade);
@@ -106,22 +108,9 @@ impl Exchange {
         });
     }
 
-    /// Ends the standing quotes that a close would look at and whose validity has run out, so that
-    /// they take nobody's place.
-    fn end_expired(
-        &mut self,
-        capability: CapabilityId,
-        closes_at: TimestampNs,
-        out: &mut Events<'_>,
-    ) {
-        let Self { standing, expired, .. } = self;
-        standing.visit_best(capability, |quote| {
-            if quote.valid_until < closes_at {
-                expired.push(quote.provider);
-            }
-            true
-        });
-        while let Some(provider) = self.expired.pop() {
+    /// Ends the standing quotes that were found expired.
+    fn end_expired(&mut self, capability: CapabilityId, out: &mut Events<'_>) {
+        for provider in self.expired.drain(..) {
             let revision = self.standing.end(provider, capability).revision;
             let cause = CancelCause::Expired;
             out.push(Event::StandingQuoteCanceled(StandingQuoteCanceled {

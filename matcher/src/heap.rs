@@ -1,7 +1,9 @@
 //! A binary heap that knows where each of its members is, so that any of them can be changed or
 //! removed: the standing quotes of a capability by price, the deadlines by time.
 
+use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 /// Where the members of one or several heaps are, by slot.
 #[derive(Debug, Default)]
@@ -40,6 +42,10 @@ impl Positions {
 pub struct IndexedHeap<K> {
     members: Vec<(K, u32)>,
 }
+
+/// The memory of [`IndexedHeap::visit_first`]: members whose parents have been visited. It holds at
+/// most one more than are visited.
+pub type Frontier<K> = BinaryHeap<Reverse<(K, usize)>>;
 
 impl<K: Ord + Copy> IndexedHeap<K> {
     /// Makes an empty heap with room for `members` members.
@@ -90,40 +96,28 @@ impl<K: Ord + Copy> IndexedHeap<K> {
         }
     }
 
-    /// Calls `visit` for the members in the order of their keys, until it says stop or `N` have
-    /// been visited. Costs `N` log `N`, whatever the size of the heap.
-    pub fn visit_first<const N: usize>(&self, mut visit: impl FnMut(K, u32) -> bool) {
-        // The frontier: positions whose parents have been visited, smallest key last.
-        let mut frontier = [(usize::MAX, None::<K>); N];
-        let mut len = 0;
-        let offer = |frontier: &mut [(usize, Option<K>); N], len: &mut usize, at: usize| {
-            let Some((key, _)) = self.members.get(at) else { return };
-            let key = Some(*key);
-            let place = frontier[..*len].partition_point(|(_, other)| *other > key);
-            if *len == N {
-                // Full: the largest of all cannot be among the first N.
-                if place == 0 {
-                    return;
-                }
-                frontier.copy_within(1..place, 0);
-                frontier[place - 1] = (at, key);
-                return;
+    /// Calls `visit` for the members in the order of their keys, until it says stop or `most` have been
+    /// visited. Costs `most` log `most`, whatever the size of the heap.
+    pub fn visit_first(
+        &self,
+        frontier: &mut Frontier<K>,
+        most: usize,
+        mut visit: impl FnMut(u32) -> bool,
+    ) {
+        frontier.clear();
+        let offer = |frontier: &mut Frontier<K>, at: usize| {
+            if let Some((key, _)) = self.members.get(at) {
+                frontier.push(Reverse((*key, at)));
             }
-            frontier.copy_within(place..*len, place + 1);
-            frontier[place] = (at, key);
-            *len += 1;
         };
-        offer(&mut frontier, &mut len, 0);
-        for _ in 0..N {
-            let Some(last) = len.checked_sub(1) else { return };
-            let (at, _) = frontier[last];
-            len = last;
-            let (key, slot) = self.members[at];
-            if !visit(key, slot) {
+        offer(frontier, 0);
+        for _ in 0..most {
+            let Some(Reverse((_, at))) = frontier.pop() else { return };
+            if !visit(self.members[at].1) {
                 return;
             }
-            offer(&mut frontier, &mut len, 2 * at + 1);
-            offer(&mut frontier, &mut len, 2 * at + 2);
+            offer(frontier, 2 * at + 1);
+            offer(frontier, 2 * at + 2);
         }
     }
 
@@ -194,12 +188,11 @@ mod tests {
                 expected.sort_unstable();
                 prop_assert_eq!(heap.first().map(|(key, _)| key), expected.first().copied());
                 let mut seen = Vec::new();
-                heap.visit_first::<7>(|key, slot| {
-                    assert_eq!(key.1, slot);
-                    seen.push(key);
+                heap.visit_first(&mut Frontier::new(), 7, |slot| {
+                    seen.push(slot);
                     true
                 });
-                expected.truncate(7);
+                let expected: Vec<_> = expected.iter().map(|(_, slot)| *slot).take(7).collect();
                 prop_assert_eq!(seen, expected);
             }
         }

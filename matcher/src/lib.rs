@@ -18,6 +18,6 @@ mod standing;
 
 pub use chain::{Chain, Links};
 pub use clearing::{Candidate, Clearing, clear};
-pub use heap::{IndexedHeap, Positions};
+pub use heap::{Frontier, IndexedHeap, Positions};
 pub use rfqs::{Quote, Rfq, Rfqs};
 pub use standing::{StandingQuote, StandingQuotes, Update};

@@ -8,7 +8,7 @@ use rustc_hash::FxBuildHasher;
 use slab::Slab;
 
 use crate::chain::{Chain, Links};
-use crate::heap::{IndexedHeap, Positions};
+use crate::heap::{Frontier, IndexedHeap, Positions};
 use crate::limits::{CAPABILITIES_MAX, STANDING_QUOTES_MAX, STANDING_VISITED_MAX};
 
 /// An agent's standing quote for a capability. It stays known, with its revision, after it ended:
@@ -64,6 +64,7 @@ pub struct StandingQuotes {
     books: Vec<IndexedHeap<Key>>,
     book_of: HashMap<CapabilityId, u32, FxBuildHasher>,
     positions: Positions,
+    frontier: Frontier<Key>,
     /// The live quotes of each agent.
     of_agents: HashMap<AgentId, Chain, FxBuildHasher>,
 }
@@ -79,6 +80,7 @@ impl StandingQuotes {
             books: Vec::with_capacity(CAPABILITIES_MAX as usize),
             book_of: HashMap::with_capacity_and_hasher(map(CAPABILITIES_MAX), FxBuildHasher),
             positions: Positions::new(STANDING_QUOTES_MAX),
+            frontier: Frontier::with_capacity(STANDING_VISITED_MAX + 2),
             of_agents: HashMap::with_capacity_and_hasher(map(agents_max), FxBuildHasher),
         }
     }
@@ -225,13 +227,14 @@ impl StandingQuotes {
     /// Calls `visit` for the live standing quotes of a capability, best first, until it says stop or
     /// [`STANDING_VISITED_MAX`] have been visited.
     pub fn visit_best(
-        &self,
+        &mut self,
         capability: CapabilityId,
         mut visit: impl FnMut(&StandingQuote) -> bool,
     ) {
-        let Some(book) = self.book_of.get(&capability) else { return };
-        self.books[*book as usize]
-            .visit_first::<STANDING_VISITED_MAX>(|_, slot| visit(&self.quotes[slot as usize]));
+        let Self { quotes, books, book_of, frontier, .. } = self;
+        let Some(book) = book_of.get(&capability) else { return };
+        let book = &books[*book as usize];
+        book.visit_first(frontier, STANDING_VISITED_MAX, |slot| visit(&quotes[slot as usize]));
     }
 
     /// Puts back a standing quote as it was.
