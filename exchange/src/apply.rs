@@ -91,7 +91,10 @@ impl Exchange {
     /// Executes what only the exchange itself can ask for.
     fn execute_own(&mut self, command: &Command, out: &mut Events<'_>) -> Result<(), RejectReason> {
         match command {
-            Command::Found(c) => self.found(c, out),
+            Command::Found(c) => {
+                pretrade(command)?;
+                self.found(c, out)
+            }
             Command::SessionLost(c) => self.lose_session(c, out),
             Command::AdvanceTime(_) => self.advance_time(out),
             Command::Resume(c) => self.resume(c, out),

@@ -5,7 +5,6 @@ use gavel_protocol::{
     Deposited, EnrolAccount, EnrolAgent, Event, Found, Founded, IdKind, ListCapability, Micros,
     RejectReason, Resume, Resumed, Roles,
 };
-use gavel_risk::pretrade;
 use gavel_settlement::LedgerError;
 
 use crate::directory::Agent;
@@ -18,7 +17,6 @@ impl Exchange {
         if self.founding.is_some() {
             return Err(RejectReason::AlreadyFounded);
         }
-        pretrade(&gavel_protocol::Command::Found(c.clone().into()))?;
         let mut mint = Mint::new(c.id_key);
         mint.begin(self.seq);
         self.founding = Some(Founding { name: c.name, settings: c.settings, mint });
@@ -115,12 +113,9 @@ impl Exchange {
     /// Continues after an outage: the market's clock stood still, and every session is lost.
     pub(crate) fn resume(&mut self, c: &Resume, out: &mut Events<'_>) -> Result<(), RejectReason> {
         self.clock.outage = self.clock.outage.plus(c.gap);
+        // An agent that is being swept already may come twice: its second turn finds nothing.
         let sweeps = &mut self.sweeps;
-        let sessions_lost = self.directory.end_sessions(|agent| {
-            if !sweeps.contains(&agent) {
-                sweeps.push_back(agent);
-            }
-        });
+        let sessions_lost = self.directory.end_sessions(|agent| sweeps.push_back(agent));
         out.push(Event::Resumed(Resumed { gap: c.gap, sessions_lost }));
         Ok(())
     }

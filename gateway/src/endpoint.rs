@@ -23,7 +23,6 @@ use crate::limits::{
     CONNECTIONS_MAX, IDLE_TIMEOUT, PACKETS_PER_ACK_MAX, REFUSALS_MAX, SEND_WINDOW_BYTES,
     SHUTDOWN_TIMEOUT, STREAM_WINDOW_BYTES,
 };
-use crate::metrics::ExtraGauge;
 use crate::serve::{Edge, close_frame, end_lost_sessions, serve};
 use crate::throttle::Throttle;
 use crate::tls::{Identity, IdentityError};
@@ -42,8 +41,6 @@ pub struct GatewayConfig {
     pub commands_per_second: u32,
     /// Bytes of blobs that one agent may store.
     pub blob_bytes_per_agent: u64,
-    /// Gauges beyond the gateway's own.
-    pub gauges: Vec<ExtraGauge>,
 }
 
 /// The network edge, while it runs. Dropping it ends it at once.
@@ -93,7 +90,6 @@ impl GatewayConfig {
             connections_max: CONNECTIONS_MAX,
             commands_per_second: COMMANDS_PER_SECOND,
             blob_bytes_per_agent: BLOB_BYTES_PER_AGENT,
-            gauges: Vec::new(),
         }
     }
 }
@@ -122,7 +118,7 @@ impl Gateway {
         let listener = TcpListener::bind(addr).await.map_err(http)?;
         let http_addr = listener.local_addr().map_err(http)?;
 
-        let router = http::router(Arc::clone(&fan_out), fan_out.metrics.registry(config.gauges));
+        let router = http::router(Arc::clone(&fan_out), fan_out.metrics.registry());
         let edge = Arc::new(Edge {
             inbox,
             fan_out: Arc::clone(&fan_out),

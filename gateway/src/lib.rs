@@ -30,5 +30,4 @@ mod tls;
 
 pub use endpoint::{Gateway, GatewayConfig, GatewayError};
 pub use fan_out::FanOut;
-pub use metrics::ExtraGauge;
 pub use tls::{Identity, IdentityError};

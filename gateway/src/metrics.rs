@@ -2,28 +2,13 @@
 //! or canceled: such quotes are counted at their RFQ's close.
 
 use std::fmt;
-use std::sync::Arc;
 
 use gavel_protocol::CloseReason;
-use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-
-/// A gauge of the caller's, read at every scrape.
-#[derive(Clone)]
-pub struct ExtraGauge {
-    /// Its name, without the `gavel_` in front.
-    pub name: &'static str,
-    /// What it says.
-    pub help: &'static str,
-    /// Reads it. It must not move with anything that is sealed.
-    pub read: Arc<dyn Fn() -> f64 + Send + Sync>,
-}
 
 /// The counters and gauges that the events and the connections move.
 #[derive(Debug, Default)]
@@ -48,7 +33,7 @@ impl Metrics {
     }
 
     /// Returns the registry that [`render`] writes out.
-    pub fn registry(&self, extra: Vec<ExtraGauge>) -> Registry {
+    pub fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("gavel");
         for (name, help, counter) in [
             ("rfqs_opened", "RFQs that were opened", &self.rfqs_opened),
@@ -73,7 +58,6 @@ impl Metrics {
             "Connections closed by reason",
             self.closed.clone(),
         );
-        registry.register_collector(Box::new(Extra(extra)));
         registry
     }
 }
@@ -83,23 +67,4 @@ pub(crate) fn render(registry: &Registry) -> Result<String, fmt::Error> {
     let mut text = String::new();
     encode(&mut text, registry)?;
     Ok(text)
-}
-
-struct Extra(Vec<ExtraGauge>);
-
-impl fmt::Debug for Extra {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|gauge| gauge.name)).finish()
-    }
-}
-
-impl Collector for Extra {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        for gauge in &self.0 {
-            let metric =
-                encoder.encode_descriptor(gauge.name, gauge.help, None, MetricType::Gauge)?;
-            ConstGauge::new((gauge.read)()).encode(metric)?;
-        }
-        Ok(())
-    }
 }

@@ -395,7 +395,7 @@ choice! {
         ClientId(ClientId),
     }
 
-    /// What an RFQ asks for, and how it is awarded.
+    /// What an agent may be enrolled to do.
     pub enum Role {
         /// May open RFQs.
         Buyer,

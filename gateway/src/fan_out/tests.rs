@@ -203,7 +203,7 @@ fn nothing_about_a_sealed_quote_reaches_anybody_but_its_provider_before_the_clos
         .map(|(agent, topic)| world.listen(agent, topic))
         .collect();
     let provider = world.connect(Codec::Rkyv);
-    let metrics = || crate::metrics::render(&world.fan_out.metrics.registry(vec![])).unwrap();
+    let metrics = || crate::metrics::render(&world.fan_out.metrics.registry()).unwrap();
     let (ts_before, metrics_before) = (world.fan_out.ts_public(), metrics());
 
     let placed = Event::QuotePlaced(quote_placed());

@@ -14,9 +14,9 @@ pub mod verify;
 use std::future::Future;
 use std::path::Path;
 
-use anyhow::Context as _;
-use gavel_client::Client;
-use gavel_protocol::{CapabilityEntry, Name};
+use anyhow::{Context as _, bail};
+use gavel_client::{Client, EventStream, StreamEvent, StreamItem};
+use gavel_protocol::{CapabilityEntry, Name, PrivateEvent};
 
 /// Runs a future on a runtime of one thread.
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
@@ -44,4 +44,18 @@ async fn capability(client: &Client, name: &Name) -> anyhow::Result<CapabilityEn
 /// Reads a file.
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Waits for what happens to the agent next.
+async fn next_private(events: &mut EventStream) -> anyhow::Result<PrivateEvent> {
+    loop {
+        let item = events.next().await.context("the exchange has ended the stream")?;
+        match item? {
+            StreamItem::Event(_, StreamEvent::Private(event)) => return Ok(event),
+            StreamItem::Event(_, StreamEvent::Public(_)) => {}
+            StreamItem::Resync { .. } => bail!(
+                "events were missed while the connection was away; see `gavel replay` for them"
+            ),
+        }
+    }
 }

@@ -14,8 +14,7 @@ use serde_json::json;
 
 use crate::Exit;
 use crate::args::QuoteArgs;
-use crate::commands::rfq::next_private;
-use crate::commands::{block_on, capability, read};
+use crate::commands::{block_on, capability, next_private, read};
 use crate::data_dir::DataDir;
 use crate::output::Output;
 

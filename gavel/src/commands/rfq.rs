@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
-use gavel_client::{Client, EventStream, StreamEvent, StreamItem};
+use anyhow::Context as _;
+use gavel_client::{Client, EventStream};
 use gavel_protocol::{
     Awarded, BlobSource, ContractId, Delivered, Disclosure, DurationNs, Format, PrivateEvent,
     RfqId, RfqResult, RfqTerms, Topic,
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::Exit;
 use crate::args::RfqArgs;
-use crate::commands::{block_on, capability, read};
+use crate::commands::{block_on, capability, next_private, read};
 use crate::data_dir::DataDir;
 use crate::output::Output;
 
@@ -143,20 +143,6 @@ async fn settlement(events: &mut EventStream, contract: ContractId) -> anyhow::R
             && settled.contract == contract
         {
             return Ok(());
-        }
-    }
-}
-
-/// Waits for what happens to the agent next.
-pub async fn next_private(events: &mut EventStream) -> anyhow::Result<PrivateEvent> {
-    loop {
-        let item = events.next().await.context("the exchange has ended the stream")?;
-        match item? {
-            StreamItem::Event(_, StreamEvent::Private(event)) => return Ok(event),
-            StreamItem::Event(_, StreamEvent::Public(_)) => {}
-            StreamItem::Resync { .. } => bail!(
-                "events were missed while the connection was away; see `gavel replay` for them"
-            ),
         }
     }
 }
