@@ -3,19 +3,29 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use gavel_benches::price;
-use gavel_matcher::{Candidate, Clearing, clear};
-use gavel_protocol::{AccountId, AgentId, Micros, QuoteId, QuoteRef};
+use gavel_benches::{NOW, price};
+use gavel_matcher::{Candidate, Clearing, Owner, Slots, clear};
+use gavel_protocol::{
+    AccountId, AgentId, CapabilityId, Currency, Micros, Offer, QuoteId, QuoteRef, RfqTerms,
+};
 
-/// Above every price.
-const RESERVE: Micros = Micros::new(10_000_000);
+/// What is asked for: everything is below the reserve.
+fn terms() -> RfqTerms {
+    RfqTerms::plain(CapabilityId::new(1), Currency::USD, Micros::new(10_000_000))
+}
 
 fn candidate(number: u64) -> Candidate {
-    Candidate {
-        provider: AgentId::new(number),
+    let owner = Owner {
+        agent: AgentId::new(number),
         account: AccountId::new(number),
+        slots: Slots::default(),
+    };
+    Candidate {
+        owner,
         quote: QuoteRef::Sealed(QuoteId::new(number)),
-        price: price(number),
+        offer: Offer::new(price(number), NOW),
+        bond: Micros::ZERO,
+        reputation_bps: 5_000,
         priority: number,
         barred: None,
     }
@@ -28,6 +38,7 @@ fn packed(number: u64) -> u128 {
 }
 
 fn clearing(c: &mut Criterion) {
+    let terms = terms();
     let mut group = c.benchmark_group("clearing");
     for quotes in [10_u64, 100, 1_000, 4_096] {
         group.throughput(Throughput::Elements(quotes));
@@ -38,7 +49,7 @@ fn clearing(c: &mut Criterion) {
                 clearing.candidates.clear();
                 clearing.candidates.extend_from_slice(&candidates);
                 ranking.clear();
-                black_box(clear(&mut clearing, RESERVE, &mut ranking))
+                black_box(clear(&mut clearing, &terms, &mut ranking))
             });
         });
         let keys: Vec<_> = (0..quotes).map(packed).collect();

@@ -5,9 +5,10 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gavel_benches::{NOW, price};
 use gavel_protocol::{
-    AccountId, AgentId, ContractId, ContractState, Currency, DurationNs, Micros, Parties, RfqId,
+    AccountId, AgentId, CapabilityId, ContractId, ContractState, Currency, DurationNs, Micros,
+    Parties, RfqId,
 };
-use gavel_settlement::{Contract, Contracts, Hold, Holds, Ledger};
+use gavel_settlement::{Contract, Contracts, Hold, Holds, LatencyClause, Ledger};
 
 /// Accounts. Each pays the next one, so that their money goes round.
 const ACCOUNTS: u64 = 10_000;
@@ -33,12 +34,20 @@ fn contract(number: u64) -> Contract {
         },
         buyer_account: buyer,
         provider_account: provider,
+        capability: CapabilityId::new(1),
+        quantity: 1,
         escrow: price(number),
+        bond: Micros::ZERO,
+        latency: LatencyClause::default(),
+        standing_revision: None,
+        awarded_at: NOW,
+        start_due: None,
+        delivery_due: NOW,
+        delivered_at: Some(NOW),
         currency: Currency::USD,
         fee_ppm: FEE_PPM,
         acceptance_within: DurationNs::from_secs(1),
         state: ContractState::Delivered,
-        due: NOW,
         deliverable: None,
     }
 }
@@ -61,6 +70,7 @@ fn ledger(c: &mut Criterion) {
             let hold = Hold { account, amount, currency };
             holds.open(&mut ledger, rfq, hold).expect("everybody has money");
             black_box(holds.capture(&mut ledger, rfq, escrow));
+            black_box(holds.refund(&mut ledger, rfq));
             let slot = contracts.conclude(contract);
             black_box(contracts.settle(&mut ledger, slot))
         });

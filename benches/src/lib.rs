@@ -2,8 +2,8 @@
 //! does *not* do: measure whole exchanges, which `gavel bench` does.
 
 use gavel_protocol::{
-    CapabilityId, ClientId, Command, Currency, Digest, Disclosure, DurationNs, Format, Micros,
-    OpenRfq, RfqTerms, SetStandingQuote, TimestampNs,
+    CapabilityId, ClientId, Command, Currency, Digest, DurationNs, Micros, OpenRfq, RfqTerms,
+    SetStandingQuote, TimestampNs,
 };
 
 /// When everything happens.
@@ -15,32 +15,27 @@ pub fn set_standing_quote(revision: u64) -> Command {
         capability: CapabilityId::new(7),
         revision,
         price: price(revision),
+        latency_ms: 0,
         capacity: 1_000,
         valid_until: NOW.after(DurationNs::from_secs(3_600)),
         terms: Digest::new([3; 32]),
-        signature: None,
     })
 }
 
 /// Returns an RFQ with everything that it can have.
 pub fn open_rfq(number: u64) -> Command {
     let rfq = RfqTerms {
-        capability: CapabilityId::new(7),
-        currency: Currency::USD,
-        quantity: 1,
-        reserve: price(number),
-        format: Format::FirstPrice,
         window: DurationNs::from_millis(500),
         admit_standing: true,
-        disclosure: Disclosure::ClearingPrice,
         delivery_within: DurationNs::from_secs(3_600),
         acceptance_within: DurationNs::from_secs(3_600),
         spec: Digest::new([1; 32]),
         inputs: Some(Digest::new([2; 32])),
         terms: Digest::new([3; 32]),
+        ..RfqTerms::plain(CapabilityId::new(7), Currency::USD, price(number))
     };
     let client_id = ClientId::from_parts(NOW, u128::from(number));
-    Command::OpenRfq(Box::new(OpenRfq { client_id, rfq, signature: None }))
+    Command::OpenRfq(Box::new(OpenRfq::plain(client_id, rfq)))
 }
 
 /// Returns a price: scattered, but the same for the same number.

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gavel_protocol::{
-    Accepted, CapabilityEntry, ClientId, ClientMessage, Codec, Command, LogonAnswer, Query,
-    QueryKind, ServerMessage, Statement, TimestampNs, Topic,
+    Accepted, Book, CapabilityEntry, CapabilityId, ClientId, ClientMessage, Codec, Command,
+    LogonAnswer, MassQuote, Query, QueryKind, RejectReason, ServerMessage, SetStandingQuote,
+    Statement, TimestampNs, Topic,
 };
 use rand::Rng as _;
 use rand::rngs::SmallRng;
@@ -167,6 +168,35 @@ impl Client {
             if !more {
                 return Ok(capabilities);
             }
+        }
+    }
+
+    /// Asks for a capability's book: what its stream goes on from, at the number `next`.
+    ///
+    /// # Errors
+    ///
+    /// If it was rejected, or the client ended before the answer came.
+    pub async fn book(&self, capability: CapabilityId) -> Result<Book, CommandError> {
+        match self.query(QueryKind::Book(capability)).await? {
+            ServerMessage::Book(book) => Ok(book),
+            answer => Err(CommandError::of(answer)),
+        }
+    }
+
+    /// Sets or replaces many standing quotes. Returns for each line why it was rejected, or nothing
+    /// if it was accepted.
+    ///
+    /// # Errors
+    ///
+    /// If all of it was rejected unread, or the client ended before the answer came.
+    pub async fn mass_quote(
+        &self,
+        lines: Vec<SetStandingQuote>,
+    ) -> Result<Vec<Option<RejectReason>>, CommandError> {
+        let command = Command::MassQuote(MassQuote { lines });
+        match self.ask(Request::Command(command)).await?.await? {
+            ServerMessage::MassQuoteAnswer(answer) => Ok(answer.results),
+            answer => Err(CommandError::of(answer)),
         }
     }
 

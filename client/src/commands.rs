@@ -2,11 +2,12 @@
 //! brought about.
 
 use gavel_protocol::{
-    AcceptDelivery, AccountId, AgentId, AmendQuote, CancelQuote, CancelRfq, CancelStandingQuote,
-    CapabilityId, Command, ContractId, Currency, Deliver, Deposit, Digest, EnrolAccount,
-    EnrolAgent, Halt, ListCapability, Micros, Name, OpenRfq, Outcome, PlaceQuote, PublicKey,
-    QuoteId, QuoteTarget, Reopen, RfqHandle, RfqId, RfqTarget, RfqTerms, Roles, SetStandingQuote,
-    StartWork, TimestampNs,
+    AcceptDelivery, AccountId, AgentId, AmendQuote, Attributes, CancelQuote, CancelRfq,
+    CancelStandingQuote, CapabilityId, Command, ContractId, Currency, DeclineRfq, Deliver, Deposit,
+    Digest, DutchTerms, EnrolAccount, EnrolAgent, Halt, ListCapability, MassCancel, Micros, Name,
+    NoQuoteReason, Offer, OpenRfq, Outcome, PickQuote, PlaceQuote, PriceBand, PublicKey, QuoteId,
+    QuoteKind, QuoteTarget, Reopen, RfqHandle, RfqId, RfqTaken, RfqTarget, RfqTerms, Roles,
+    SetPriceBand, SetStandingQuote, StartWork, TakeRfq,
 };
 
 use crate::client::Client;
@@ -23,12 +24,31 @@ macro_rules! expect_outcome {
     };
 }
 
+/// An RFQ that is to be opened: its terms, who is invited (nobody: open to all), and its price curve
+/// if it is Dutch.
+#[derive(Clone, Debug)]
+pub struct NewRfq {
+    /// What is asked for, and how it is awarded.
+    pub terms: RfqTerms,
+    /// Who may answer.
+    pub invited: Vec<AgentId>,
+    /// How the price rises.
+    pub dutch: Option<DutchTerms>,
+}
+
+impl From<RfqTerms> for NewRfq {
+    fn from(terms: RfqTerms) -> Self {
+        Self { terms, invited: Vec::new(), dutch: None }
+    }
+}
+
 /// Every method fails if the command was rejected, or the client ended before the answer came.
 impl Client {
     /// Opens an RFQ.
-    pub async fn open_rfq(&self, rfq: RfqTerms) -> Result<RfqHandle, CommandError> {
+    pub async fn open_rfq(&self, rfq: impl Into<NewRfq>) -> Result<RfqHandle, CommandError> {
+        let NewRfq { terms: rfq, invited, dutch } = rfq.into();
         let client_id = self.next_client_id();
-        let open = OpenRfq { client_id, rfq, signature: None };
+        let open = OpenRfq { client_id, rfq, invited, dutch, signature: None };
         expect_outcome!(self, Command::OpenRfq(Box::new(open)), Rfq)
     }
 
@@ -38,28 +58,48 @@ impl Client {
         self.done(Command::CancelRfq(CancelRfq { client_id, target })).await
     }
 
-    /// Places a sealed quote at `price` per unit.
-    pub async fn place_quote(
-        &self,
-        rfq: RfqId,
-        price: Micros,
-        valid_until: TimestampNs,
-    ) -> Result<QuoteId, CommandError> {
+    /// Places a sealed quote.
+    pub async fn place_quote(&self, rfq: RfqId, offer: Offer) -> Result<QuoteId, CommandError> {
         let client_id = self.next_client_id();
-        let place = PlaceQuote { client_id, rfq, price, valid_until, signature: None };
+        let place = PlaceQuote { client_id, rfq, offer, signature: None };
         expect_outcome!(self, Command::PlaceQuote(place), Quote)
     }
 
-    /// Changes a live quote to `price` per unit.
-    pub async fn amend_quote(
-        &self,
-        quote: QuoteId,
-        price: Micros,
-        valid_until: TimestampNs,
-    ) -> Result<QuoteId, CommandError> {
+    /// Changes a live quote.
+    pub async fn amend_quote(&self, quote: QuoteId, offer: Offer) -> Result<QuoteId, CommandError> {
         let (client_id, target) = (self.next_client_id(), QuoteTarget::Id(quote));
-        let amend = AmendQuote { client_id, target, price, valid_until, signature: None };
+        let amend = AmendQuote { client_id, target, offer, signature: None };
         expect_outcome!(self, Command::AmendQuote(amend), Quote)
+    }
+
+    /// Answers an RFQ without a quote.
+    pub async fn decline_rfq(&self, rfq: RfqId, reason: NoQuoteReason) -> Result<(), CommandError> {
+        let client_id = self.next_client_id();
+        self.done(Command::DeclineRfq(DeclineRfq { client_id, rfq, reason })).await
+    }
+
+    /// Takes at most `quantity` units of a Dutch RFQ, if its price has come to `limit` per unit.
+    pub async fn take_rfq(
+        &self,
+        rfq: RfqId,
+        quantity: u32,
+        limit: Micros,
+    ) -> Result<RfqTaken, CommandError> {
+        let client_id = self.next_client_id();
+        let take = TakeRfq { client_id, rfq, quantity, limit, signature: None };
+        expect_outcome!(self, Command::TakeRfq(take), Taken)
+    }
+
+    /// Picks one of the quotes that a buyer's-choice RFQ has shown.
+    pub async fn pick_quote(&self, rfq: RfqId, quote: QuoteId) -> Result<(), CommandError> {
+        let client_id = self.next_client_id();
+        self.done(Command::PickQuote(PickQuote { client_id, rfq, quote })).await
+    }
+
+    /// Cancels all of the agent's quotes of a kind.
+    pub async fn mass_cancel(&self, what: QuoteKind) -> Result<(), CommandError> {
+        let client_id = self.next_client_id();
+        self.done(Command::MassCancel(MassCancel { client_id, what })).await
     }
 
     /// Cancels a live quote.
@@ -118,9 +158,10 @@ impl Client {
         account: AccountId,
         key: PublicKey,
         roles: Roles,
+        attributes: Attributes,
     ) -> Result<AgentId, CommandError> {
         let client_id = self.next_client_id();
-        let enrol = EnrolAgent { client_id, account, key, roles };
+        let enrol = EnrolAgent { client_id, account, key, roles, attributes };
         expect_outcome!(self, Command::EnrolAgent(enrol), Agent)
     }
 
@@ -147,16 +188,26 @@ impl Client {
         self.done(Command::Deposit(Deposit { client_id, account, amount, currency })).await
     }
 
-    /// Halts the exchange: no new business until it is reopened (operator).
-    pub async fn halt(&self) -> Result<(), CommandError> {
+    /// Halts the exchange or a capability: no new business until it is reopened (operator).
+    pub async fn halt(&self, capability: Option<CapabilityId>) -> Result<(), CommandError> {
         let client_id = self.next_client_id();
-        self.done(Command::Halt(Halt { client_id })).await
+        self.done(Command::Halt(Halt { client_id, capability })).await
     }
 
-    /// Reopens the exchange after a halt (operator).
-    pub async fn reopen(&self) -> Result<(), CommandError> {
+    /// Ends a halt of the same reach (operator).
+    pub async fn reopen(&self, capability: Option<CapabilityId>) -> Result<(), CommandError> {
         let client_id = self.next_client_id();
-        self.done(Command::Reopen(Reopen { client_id })).await
+        self.done(Command::Reopen(Reopen { client_id, capability })).await
+    }
+
+    /// Sets or lifts the band that prices of a capability must lie in (operator).
+    pub async fn set_price_band(
+        &self,
+        capability: CapabilityId,
+        band: Option<PriceBand>,
+    ) -> Result<(), CommandError> {
+        let client_id = self.next_client_id();
+        self.done(Command::SetPriceBand(SetPriceBand { client_id, capability, band })).await
     }
 
     async fn done(&self, command: Command) -> Result<(), CommandError> {

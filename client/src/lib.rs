@@ -43,6 +43,7 @@ mod session;
 mod tls;
 
 pub use client::Client;
+pub use commands::NewRfq;
 pub use config::{Config, Fingerprint, ParseFingerprintError, Trust};
 pub use connection::Socket;
 pub use ed25519_dalek::SigningKey;

@@ -21,7 +21,7 @@ pub const PACKETS_PER_ACK_MAX: u32 = 8;
 pub const READ_BUFFER_BYTES_MIN: usize = 4_096;
 
 /// Bytes of a read buffer at the most.
-pub const READ_BUFFER_BYTES_MAX: usize = 131_072;
+pub const READ_BUFFER_BYTES_MAX: usize = 524_288;
 
 // A buffer that is full without holding one whole frame could never make progress.
 const _: () = assert!(READ_BUFFER_BYTES_MAX >= FRAME_BYTES_MAX);

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use gavel_protocol::{
-    ClientMessage, Codec, Command, FrameHeader, LogonAnswer, Logout, RejectedAnswer,
-    ResyncRequired, SequencedAnswer, ServerMessage, TEMPLATE_VERSION, Topic, Unsubscribe,
+    ClientMessage, Codec, Command, FrameHeader, LogonAnswer, Logout, MassQuoteAnswer,
+    RejectedAnswer, ResyncRequired, SequencedAnswer, ServerMessage, TEMPLATE_VERSION, Topic,
+    Unsubscribe,
 };
 use rustc_hash::FxBuildHasher;
 use slab::Slab;
@@ -58,6 +59,8 @@ struct Asked {
     request: Request,
     order: u64,
     sequenced: Option<SequencedAnswer>,
+    /// What has come of the answer to a mass quote.
+    parts: Vec<MassQuoteAnswer>,
     answer: Option<ServerMessage>,
     waker: Option<Waker>,
     /// Nobody wants the answer any more.
@@ -128,6 +131,7 @@ impl Session {
             request,
             order: self.asked_so_far,
             sequenced: None,
+            parts: Vec::new(),
             answer: None,
             waker: None,
             abandoned: false,
@@ -238,6 +242,9 @@ impl Session {
         for feed in self.feeds.clone() {
             self.transmit_subscribe(&feed);
         }
+        for (_, asked) in &mut self.asked {
+            asked.parts.clear();
+        }
         let mut unanswered: Vec<_> = (self.asked.iter())
             .filter(|(_, asked)| asked.answer.is_none())
             .map(|(index, asked)| (asked.order, Slot(index)))
@@ -296,7 +303,9 @@ impl Session {
             | ServerMessage::Subscribed(_)
             | ServerMessage::ResyncRequired(_)
             | ServerMessage::Statement(_)
+            | ServerMessage::Book(_)
             | ServerMessage::CapabilityList(_) => self.handle_answer(header.number, message, woken),
+            ServerMessage::MassQuoteAnswer(part) => self.handle_part(header.number, part, woken),
             ServerMessage::Challenge(_)
             | ServerMessage::LogonAnswer(_)
             | ServerMessage::StreamOpened(_)
@@ -305,6 +314,36 @@ impl Session {
                 Err(ClientError::Unexpected("a message that does not belong on the session stream"))
             }
         }
+    }
+
+    /// Takes a part of the answer to a mass quote. Parts may come in any order.
+    fn handle_part(
+        &mut self,
+        number: u64,
+        part: MassQuoteAnswer,
+        woken: &mut Vec<Waker>,
+    ) -> Result<(), ClientError> {
+        let Some(Awaited::Request(slot)) = self.awaited.get(&number) else { return Ok(()) };
+        let asked = &mut self.asked[slot.0];
+        let Request::Command(Command::MassQuote(quote)) = &asked.request else {
+            return Err(ClientError::Unexpected(
+                "the answer to a mass quote that there was none of",
+            ));
+        };
+        asked.parts.push(part);
+        let answered: usize = asked.parts.iter().map(|part| part.results.len()).sum();
+        if answered < quote.lines.len() {
+            return Ok(());
+        }
+        let mut parts = mem::take(&mut asked.parts);
+        parts.sort_unstable_by_key(|part| part.first_line);
+        let answer = ServerMessage::MassQuoteAnswer(MassQuoteAnswer {
+            ts_event: parts.iter().map(|part| part.ts_event).max().unwrap_or_default(),
+            first_line: 0,
+            results: parts.into_iter().flat_map(|part| part.results).collect(),
+            last: true,
+        });
+        self.handle_answer(number, answer, woken)
     }
 
     fn handle_answer(
@@ -437,7 +476,7 @@ mod tests {
     }
 
     fn halt(id: u128) -> Request {
-        Request::Command(Command::Halt(Halt { client_id: ClientId::new(id) }))
+        Request::Command(Command::Halt(Halt { client_id: ClientId::new(id), capability: None }))
     }
 
     fn accepted() -> ServerMessage {

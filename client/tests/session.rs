@@ -273,6 +273,8 @@ async fn a_statement_is_asked_for_again_after_a_reconnect() {
     let (client, mut session) = exchange.connect(exchange.config()).await;
     let statement = Statement {
         ts_event: TimestampNs::from_nanos(77),
+        reputation_bps: 5_000,
+        suspended_until: None,
         accounts: Vec::new(),
         rfqs: Vec::new(),
         quotes: Vec::new(),

@@ -2,10 +2,11 @@
 
 use core::hash::BuildHasher as _;
 
+use gavel_matcher::Owner;
 use gavel_protocol::limits::CLIENT_ID_HORIZON;
 use gavel_protocol::{
-    AccountId, AgentId, ClientId, Command, Event, RejectReason, Rejected, Repeated, Request, Roles,
-    Stamped, TimeAdvanced,
+    AgentId, ClientId, Command, Event, RejectReason, Rejected, Repeated, Request, Roles, Stamped,
+    TimeAdvanced,
 };
 use gavel_risk::{permit, pretrade};
 use rustc_hash::FxBuildHasher;
@@ -14,17 +15,10 @@ use crate::client_ids::Remembered;
 use crate::deadlines::Due;
 use crate::events::Events;
 use crate::exchange::Exchange;
-use crate::limits::{DEADLINES_PER_STEP_MAX, SWEPT_PER_STEP_MAX};
+use crate::limits::DEADLINES_PER_STEP_MAX;
 
 // The condensed body of a command is part of the state: it must come out the same everywhere.
 const _: () = assert!(cfg!(target_endian = "little") && usize::BITS == 64);
-
-/// Who asks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asker {
-    pub(crate) agent: AgentId,
-    pub(crate) account: AccountId,
-}
 
 impl Exchange {
     /// Applies a command: the only way in which the state changes. Appends at least one event; the
@@ -70,9 +64,8 @@ impl Exchange {
             return Ok(());
         }
 
-        let known = self.directory.agent(*agent).ok_or(RejectReason::UnknownAgent)?;
-        let asker = Asker { agent: *agent, account: known.account };
-        self.check(command, known.roles)?;
+        let asker = self.directory.owner(*agent).ok_or(RejectReason::UnknownAgent)?;
+        self.check(command, self.directory.at(asker.slots.agent).roles)?;
         if let Some((client_id, _)) = body {
             self.check_client_id(*agent, client_id)?;
         }
@@ -108,10 +101,17 @@ impl Exchange {
             | Command::StartWork(_)
             | Command::Deliver(_)
             | Command::AcceptDelivery(_)
+            | Command::DeclineRfq(_)
+            | Command::TakeRfq(_)
+            | Command::PickQuote(_)
+            | Command::MassQuote(_)
+            | Command::MassCancel(_)
+            | Command::SignEnvelope(_)
             | Command::EnrolAccount(_)
             | Command::EnrolAgent(_)
             | Command::ListCapability(_)
             | Command::Deposit(_)
+            | Command::SetPriceBand(_)
             | Command::Halt(_)
             | Command::Reopen(_)
             | Command::Logon(_) => Err(RejectReason::NotPermitted),
@@ -120,7 +120,7 @@ impl Exchange {
 
     fn dispatch(
         &mut self,
-        asker: Asker,
+        asker: Owner,
         command: &Command,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
@@ -135,12 +135,19 @@ impl Exchange {
             Command::StartWork(c) => self.start_work(asker, c, out),
             Command::Deliver(c) => self.deliver(asker, c, out),
             Command::AcceptDelivery(c) => self.accept_delivery(asker, c, out),
+            Command::DeclineRfq(c) => self.decline_rfq(asker, c, out),
+            Command::TakeRfq(c) => self.take_rfq(asker, c, out),
+            Command::PickQuote(c) => self.pick_quote(asker, c, out),
+            Command::MassQuote(c) => self.mass_quote(asker, c, out),
+            Command::MassCancel(c) => self.mass_cancel(asker, c, out),
+            Command::SignEnvelope(c) => self.sign_envelope(asker, c, out),
             Command::EnrolAccount(c) => self.enrol_account(c, out),
             Command::EnrolAgent(c) => self.enrol_agent(c, out),
             Command::ListCapability(c) => self.list_capability(c, out),
             Command::Deposit(c) => self.deposit(c, out),
-            Command::Halt(_) => self.halt(out),
-            Command::Reopen(_) => self.reopen(out),
+            Command::SetPriceBand(c) => self.set_price_band(c, out),
+            Command::Halt(c) => self.halt(c, out),
+            Command::Reopen(c) => self.reopen(c, out),
             Command::Logon(c) => self.log_on(asker, c, out),
             Command::Found(_)
             | Command::SessionLost(_)
@@ -179,24 +186,30 @@ impl Exchange {
     /// any deadline that is due by now.
     fn advance_time(&mut self, out: &mut Events<'_>) -> Result<(), RejectReason> {
         let first = out.events.len();
-        let mut advanced = TimeAdvanced { fired: 0, swept: 0 };
+        let mut advanced = TimeAdvanced { fired: 0, swept: 0, restarted: 0 };
         out.push(Event::TimeAdvanced(advanced));
-        while advanced.swept < SWEPT_PER_STEP_MAX && self.sweep_one(out) {
-            advanced.swept += 1;
+        advanced.swept = self.sweep(out);
+        if self.sweeps.is_empty() {
+            advanced.restarted = self.restart(out);
         }
-        while self.sweeps.is_empty() && advanced.fired < DEADLINES_PER_STEP_MAX {
+        while self.has_nothing_to_continue() && advanced.fired < DEADLINES_PER_STEP_MAX {
             let Some((at, due)) = self.deadlines.first() else { break };
             if at > self.clock.market_now() {
                 break;
             }
             match due {
-                Due::Rfq(slot) => self.close_rfq(slot, out),
+                Due::Rfq(slot) => self.rfq_due(slot, out),
                 Due::Contract(slot) => self.contract_due(slot, out),
+                Due::Standby(slot) => self.end_standby(slot, out),
             }
             advanced.fired += 1;
         }
-        out.events[first] = Event::TimeAdvanced(advanced);
+        out.replace(first, Event::TimeAdvanced(advanced));
         Ok(())
+    }
+
+    fn has_nothing_to_continue(&self) -> bool {
+        self.sweeps.is_empty() && self.stopped_to_check == 0
     }
 }
 
@@ -211,6 +224,8 @@ fn is_new_business(command: &Command) -> bool {
         Command::OpenRfq(_)
             | Command::PlaceQuote(_)
             | Command::AmendQuote(_)
+            | Command::TakeRfq(_)
             | Command::SetStandingQuote(_)
+            | Command::MassQuote(_)
     )
 }

@@ -11,13 +11,14 @@ use gavel_matcher::{Chain, Links};
 use gavel_protocol::limits::{CLIENT_ID_AHEAD_MAX, CLIENT_ID_HORIZON};
 use gavel_protocol::{AgentId, ClientId, Outcome, RejectReason, TimestampNs};
 use hashbrown::{HashMap, HashTable};
+use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 use slab::Slab;
 
 use crate::limits::{AGENTS_MAX, CLIENT_IDS_MAX, CLIENT_IDS_PER_AGENT_MAX};
 
 /// What is remembered of one client id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub(crate) struct Remembered {
     /// Whose id.
     pub(crate) agent: AgentId,

@@ -1,101 +1,131 @@
-//! The close of an RFQ: clear, conclude the contract, say who won and why the others lost.
+//! The close of an RFQ: clear, conclude the contracts, say who won and why the others lost.
 
 use gavel_matcher::limits::STANDING_CONSIDERED_MAX;
-use gavel_matcher::{Candidate, Rfq, StandingQuote, clear};
+use gavel_matcher::{Candidate, Quote, Rfq, StandingQuote, clear};
+use gavel_protocol::limits::QUANTITY_MAX;
 use gavel_protocol::{
-    Awarded, CancelCause, CapabilityId, ContractId, ContractState, DurationNs, Event, IdKind,
-    LossReason, Micros, Movement, Parties, QuoteRef, Ranked, RankedResult, RfqClosed, RfqResult,
-    StandingQuoteCanceled, StandingQuoteSet, TimestampNs,
+    CancelCause, CapabilityId, Event, Format, LossReason, Micros, Movement, NoQuoteReason, Offer,
+    QuoteRef, Ranked, RankedResult, RfqClosed, RfqResult, RfqTerms, TimestampNs,
 };
-use gavel_settlement::Contract;
+use gavel_settlement::{Ledger, return_bond};
 
+use crate::awards::Award;
 use crate::deadlines::Due;
+use crate::directory::Directory;
 use crate::events::Events;
 use crate::exchange::Exchange;
+use crate::quotes::bond_for;
+use crate::rfqs::contracts_of;
 
 impl Exchange {
+    /// Lets the deadline of the RFQ in `slot` take effect.
+    pub(crate) fn rfq_due(&mut self, slot: u32, out: &mut Events<'_>) {
+        match self.rfqs.at(slot).terms.format {
+            Format::FirstPrice | Format::SecondPrice => self.clear_rfq(slot, out),
+            Format::Dutch => self.dutch_due(slot, out),
+            Format::BuyersChoice if self.rfqs.at(slot).picking => self.pass_rfq(slot, out),
+            Format::BuyersChoice => self.show_book(slot, out),
+        }
+    }
+
     /// Clears the RFQ in `slot`.
-    pub(crate) fn close_rfq(&mut self, slot: u32, out: &mut Events<'_>) {
-        self.deadlines.remove(Due::Rfq(slot));
-        let rfq = self.gather(slot, out);
+    pub(crate) fn clear_rfq(&mut self, slot: u32, out: &mut Events<'_>) {
         let ranked_before = out.ranking.len();
-        let winner = clear(&mut self.clearing, rfq.terms.reserve, out.ranking);
-        let clearing_price = match winner {
-            Some(winner) => {
-                self.award(&rfq, winner, out);
-                Some(winner.price)
-            }
-            None => {
-                let refund = self.holds.refund(&mut self.ledger, rfq.id);
-                out.push(Event::Moved(refund));
-                None
-            }
-        };
-        let result = match clearing_price {
-            Some(_) => RfqResult::Awarded,
-            None => RfqResult::Passed,
-        };
-        self.end_rfq(&rfq, result, clearing_price, ranked_before, out);
+        let rfq = self.take_out(slot, out);
+        if rfq.terms.admits_standing() {
+            self.gather_standing(&rfq);
+            self.end_expired(rfq.terms.capability, out);
+        }
+        let clearing_price = clear(&mut self.clearing, &rfq.terms, out.ranking);
+        for index in 0..self.clearing.fills.len() {
+            let fill = self.clearing.fills[index];
+            self.award(&rfq, Award::of(fill), out);
+        }
+        self.finish(&rfq, ranked_before, clearing_price, out);
     }
 
     /// Ends the RFQ in `slot` without clearing it: its buyer has canceled it.
     pub(crate) fn withdraw_rfq(&mut self, slot: u32, out: &mut Events<'_>) {
-        self.clearing.candidates.clear();
-        let rfq = self.rfqs.close(slot, self.clock.now, &mut self.clearing.candidates);
-        let refund = self.holds.refund(&mut self.ledger, rfq.id);
-        out.push(Event::Moved(refund));
         let ranked_before = out.ranking.len();
+        let rfq = self.take_out(slot, out);
         for candidate in &self.clearing.candidates {
-            self.exposures.quote_ended(candidate.account);
-            let Candidate { provider, quote, price, .. } = *candidate;
             let result = RankedResult::Lost(LossReason::RfqCanceled);
-            out.ranking.push(Ranked { provider, quote, price, rank: 0, result });
+            out.ranking.push(unranked(candidate, result));
+            out.extend(return_sealed_bond(&mut self.ledger, candidate, &rfq.terms));
         }
-        self.end_rfq(&rfq, RfqResult::Canceled, None, ranked_before, out);
+        self.end_rfq(&rfq, RfqResult::Canceled, rfq.taken.price, ranked_before, out);
     }
 
-    /// Gathers what competes, bars what cannot win, and takes the RFQ out of the market.
-    fn gather(&mut self, slot: u32, out: &mut Events<'_>) -> Rfq {
-        let Rfq { terms, closes_at, .. } = *self.rfqs.at(slot);
-        // The close itself, not the moment at which somebody noticed that it was due.
-        let closes_at = self.clock.sequenced(closes_at);
-        let candidates = &mut self.clearing.candidates;
-        candidates.clear();
-        let rfq = self.rfqs.close(slot, closes_at, candidates);
-        for candidate in candidates.iter() {
-            self.exposures.quote_ended(candidate.account);
-        }
-        for candidate in candidates.iter_mut() {
-            if !self.exposures.may_contract(candidate.account) {
-                candidate.bar(LossReason::ContractLimit);
+    /// Takes the RFQ in `slot` out of the market, gathers what competes, and bars what cannot win.
+    pub(crate) fn take_out(&mut self, slot: u32, out: &mut Events<'_>) -> Rfq {
+        self.deadlines.remove(Due::Rfq(slot));
+        let decided = self.decided(slot);
+        let Self { rfqs, clearing, exposures, directory, .. } = self;
+        clearing.candidates.clear();
+        let rfq = rfqs.close(slot, |quote| {
+            let account = quote.owner.slots.account;
+            exposures.quote_ended(account);
+            match quote.declined {
+                Some(reason) => out.ranking.push(declined(quote, reason)),
+                None => {
+                    let mut candidate = decided.candidate(quote, directory);
+                    if !exposures.may_contract(account) {
+                        candidate.bar(LossReason::ContractLimit);
+                    }
+                    clearing.candidates.push(candidate);
+                }
             }
-        }
-        if terms.admit_standing || terms.window == DurationNs::ZERO {
-            self.gather_standing(&rfq, closes_at);
-            self.end_expired(terms.capability, out);
-        }
+        });
+        self.contracts_promised -= contracts_of(&rfq.terms);
         rfq
+    }
+
+    /// Returns what a close of the RFQ in `slot` goes by.
+    pub(crate) fn decided(&self, slot: u32) -> Decided {
+        let rfq = self.rfqs.at(slot);
+        // The close itself, not the moment at which somebody noticed that it was due.
+        let closes_at = rfq.closes_at.after(rfq.terms.pick_within);
+        Decided {
+            terms: rfq.terms,
+            firm_until: self.clock.sequenced(closes_at),
+            now: self.clock.market_now(),
+            picking: rfq.picking,
+        }
     }
 
     /// Adds the best standing quotes that can win, and those that cannot among as many of the best.
     /// What it finds expired is put aside.
-    fn gather_standing(&mut self, rfq: &Rfq, closes_at: TimestampNs) {
-        let Self { standing, clearing, exposures, expired, .. } = self;
+    fn gather_standing(&mut self, rfq: &Rfq) {
+        let closes_at = self.clock.sequenced(rfq.closes_at);
+        let now = self.clock.market_now();
+        let Self { standing, clearing, exposures, expired, directory, ledger, .. } = self;
         let (mut visited, mut considered) = (0, 0);
         standing.visit_best(rfq.terms.capability, |quote| {
             if quote.valid_until < closes_at {
-                expired.push(quote.provider);
+                expired.push(quote.owner.agent);
                 return true;
             }
-            let mut candidate = standing_candidate(quote);
-            if quote.account == rfq.account {
+            let mut candidate = standing_candidate(quote, &rfq.terms);
+            Decided::bar_provider(&mut candidate, &rfq.terms, directory, now);
+            if quote.owner.account == rfq.owner.account {
                 candidate.bar(LossReason::SelfTrade);
             }
-            if quote.capacity < rfq.terms.quantity {
+            if !rfq.terms.split && quote.capacity < rfq.terms.quantity {
                 candidate.bar(LossReason::Unfillable);
             }
-            if !exposures.may_contract(quote.account) {
+            if !exposures.may_contract(quote.owner.slots.account) {
                 candidate.bar(LossReason::ContractLimit);
+            }
+            if candidate.bond > Micros::ZERO {
+                let available = ledger.balance(quote.owner.account, rfq.terms.currency).available;
+                let others = clearing.candidates.iter().filter(|other| {
+                    other.quote == QuoteRef::Standing
+                        && other.owner.account == candidate.owner.account
+                });
+                let pledged: i64 = others.map(|other| other.bond.raw()).sum();
+                if available.raw() - pledged < candidate.bond.raw() {
+                    candidate.bar(LossReason::Unbonded);
+                }
             }
             visited += 1;
             if candidate.barred.is_none() {
@@ -110,89 +140,42 @@ impl Exchange {
 
     /// Ends the standing quotes that were found expired.
     fn end_expired(&mut self, capability: CapabilityId, out: &mut Events<'_>) {
-        for provider in self.expired.drain(..) {
-            let revision = self.standing.end(provider, capability).revision;
-            let cause = CancelCause::Expired;
-            out.push(Event::StandingQuoteCanceled(StandingQuoteCanceled {
-                capability,
-                provider,
-                revision,
-                cause,
-            }));
+        let mut expired = core::mem::take(&mut self.expired);
+        for provider in expired.drain(..) {
+            self.end_standing(provider, capability, CancelCause::Expired, out);
         }
+        self.expired = expired;
     }
 
-    /// Concludes the contract with the winner and moves the price into escrow.
-    fn award(&mut self, rfq: &Rfq, winner: Candidate, out: &mut Events<'_>) {
-        let terms = &rfq.terms;
-        let total = winner.price.times(terms.quantity);
-        let total = total.expect("invariant: a winner costs at most the reserve, which fits");
-        let contract = ContractId::new(self.mint(IdKind::Contract));
-        let parties = Parties { buyer: rfq.buyer, provider: winner.provider };
-        let due = self.clock.market_now().after(terms.delivery_within);
-        let founding = self.founding.as_ref();
-        let settings = founding.expect("invariant: RFQs come after the founding").settings;
-        let slot = self.contracts.conclude(Contract {
-            id: contract,
-            rfq: rfq.id,
-            parties,
-            buyer_account: rfq.account,
-            provider_account: winner.account,
-            escrow: total,
-            currency: terms.currency,
-            fee_ppm: settings.fee_ppm,
-            acceptance_within: terms.acceptance_within,
-            state: ContractState::Awarded,
-            due,
-            deliverable: None,
-        });
-        self.contracts_of_agents.add(slot, parties);
-        self.deadlines.set(Due::Contract(slot), due);
-        self.exposures.contract_opened(winner.account);
-        out.push(Event::Awarded(Awarded {
-            contract,
-            rfq: rfq.id,
-            parties,
-            quote: winner.quote,
-            price: winner.price,
-            quantity: terms.quantity,
-            total,
-            currency: terms.currency,
-            delivery_due: self.clock.sequenced(due),
-        }));
-        for movement in self.holds.capture(&mut self.ledger, rfq.id, total) {
-            push_movement(movement, out);
+    /// Says who stands by, gives the other losers their bonds back, and ends the RFQ.
+    pub(crate) fn finish(
+        &mut self,
+        rfq: &Rfq,
+        ranked_before: usize,
+        clearing_price: Option<Micros>,
+        out: &mut Events<'_>,
+    ) {
+        let cleared = out.ranking.len() - self.clearing.candidates.len();
+        if !self.clearing.fills.is_empty() {
+            self.keep_standbys(rfq, clearing_price, &mut out.ranking[cleared..]);
         }
-        if winner.quote == QuoteRef::Standing {
-            self.consume_standing(rfq, winner, out);
+        if rfq.terms.bond_bps > 0 {
+            for (index, candidate) in self.clearing.in_order().enumerate() {
+                if matches!(out.ranking[cleared + index].result, RankedResult::Lost(_)) {
+                    let returned = return_sealed_bond(&mut self.ledger, candidate, &rfq.terms);
+                    out.extend(returned);
+                }
+            }
         }
+        let result = match self.clearing.fills.is_empty() {
+            true => RfqResult::Passed,
+            false => RfqResult::Awarded,
+        };
+        self.end_rfq(rfq, result, clearing_price, ranked_before, out);
     }
 
-    fn consume_standing(&mut self, rfq: &Rfq, winner: Candidate, out: &mut Events<'_>) {
-        let capability = rfq.terms.capability;
-        let rest = self.standing.consume(winner.provider, capability, rfq.terms.quantity);
-        let StandingQuote { provider, revision, price, capacity, valid_until, .. } = rest;
-        out.push(if rest.is_live() {
-            Event::StandingQuoteSet(StandingQuoteSet {
-                capability,
-                provider,
-                revision,
-                price,
-                capacity,
-                valid_until,
-            })
-        } else {
-            let cause = CancelCause::UsedUp;
-            Event::StandingQuoteCanceled(StandingQuoteCanceled {
-                capability,
-                provider,
-                revision,
-                cause,
-            })
-        });
-    }
-
-    fn end_rfq(
+    /// Gives back what is left of the hold and says how the RFQ ended.
+    pub(crate) fn end_rfq(
         &mut self,
         rfq: &Rfq,
         result: RfqResult,
@@ -200,28 +183,133 @@ impl Exchange {
         ranked_before: usize,
         out: &mut Events<'_>,
     ) {
-        self.exposures.rfq_ended(rfq.account);
+        push_movement(self.holds.refund(&mut self.ledger, rfq.id), out);
+        self.exposures.rfq_ended(rfq.owner.slots.account);
+        let filled: u32 = self.clearing.fills.iter().map(|fill| fill.quantity).sum();
         let ranked = u32::try_from(out.ranking.len() - ranked_before);
         out.push(Event::RfqClosed(RfqClosed {
             rfq: rfq.id,
-            buyer: rfq.buyer,
+            buyer: rfq.owner.agent,
             capability: rfq.terms.capability,
             result,
+            awarded: rfq.taken.quantity + filled,
             clearing_price,
             disclosure: rfq.terms.disclosure,
             ranked: ranked.expect("invariant: a close has at most CANDIDATES_MAX entries"),
         }));
+        self.clearing.fills.clear();
     }
 }
 
-fn standing_candidate(quote: &StandingQuote) -> Candidate {
-    Candidate {
-        provider: quote.provider,
-        account: quote.account,
+/// What a close goes by: the terms, and until when a quote must have been firm.
+pub(crate) struct Decided {
+    pub(crate) terms: RfqTerms,
+    firm_until: TimestampNs,
+    now: TimestampNs,
+    picking: bool,
+}
+
+impl Decided {
+    /// Returns what a sealed quote competes with.
+    pub(crate) fn candidate(&self, quote: &Quote, directory: &Directory) -> Candidate {
+        let mut candidate = Candidate {
+            owner: quote.owner,
+            quote: QuoteRef::Sealed(quote.id),
+            offer: quote.offer,
+            bond: quote.bond,
+            reputation_bps: quote.reputation_bps,
+            priority: quote.priority,
+            barred: None,
+        };
+        if quote.offer.valid_until < self.firm_until {
+            candidate.bar(LossReason::QuoteExpired);
+        }
+        let shown_bps = candidate.reputation_bps;
+        Self::bar_provider(&mut candidate, &self.terms, directory, self.now);
+        if self.picking {
+            candidate.reputation_bps = shown_bps;
+        }
+        candidate
+    }
+
+    /// Takes the provider's reputation as it stands, and bars who may not work for the RFQ.
+    fn bar_provider(
+        candidate: &mut Candidate,
+        terms: &RfqTerms,
+        directory: &Directory,
+        now: TimestampNs,
+    ) {
+        let agent = directory.at(candidate.owner.slots.agent);
+        candidate.reputation_bps = agent.reputation.at(now);
+        if agent.fades.is_suspended(now) {
+            candidate.bar(LossReason::ProviderSuspended);
+        }
+        let asked = &terms.eligibility;
+        if candidate.reputation_bps < asked.reputation_min_bps
+            || !agent.attributes.has_all(asked.attributes)
+        {
+            candidate.bar(LossReason::Ineligible);
+        }
+    }
+}
+
+fn standing_candidate(quote: &StandingQuote, terms: &RfqTerms) -> Candidate {
+    let mut offer = Offer::new(quote.price, quote.valid_until);
+    (offer.quantity, offer.latency_ms) = (quote.capacity.min(QUANTITY_MAX), quote.latency_ms);
+    let bond = bond_for(&offer, terms);
+    let mut candidate = Candidate {
+        owner: quote.owner,
         quote: QuoteRef::Standing,
-        price: quote.price,
+        offer,
+        bond: bond.unwrap_or(Micros::ZERO),
+        reputation_bps: 0,
         priority: quote.priority,
         barred: None,
+    };
+    if bond.is_err() {
+        candidate.bar(LossReason::Unbonded);
+    }
+    candidate
+}
+
+/// Gives back what was put up for a sealed quote.
+fn return_sealed_bond(
+    ledger: &mut Ledger,
+    candidate: &Candidate,
+    terms: &RfqTerms,
+) -> Option<Event> {
+    if candidate.bond == Micros::ZERO || candidate.quote == QuoteRef::Standing {
+        return None;
+    }
+    let bond = (candidate.bond, terms.currency);
+    Some(Event::Moved(return_bond(ledger, candidate.owner.account, bond)))
+}
+
+/// Returns the entry of what was not ranked, because nothing was cleared.
+fn unranked(candidate: &Candidate, result: RankedResult) -> Ranked {
+    Ranked {
+        provider: candidate.owner.agent,
+        quote: candidate.quote,
+        price: candidate.offer.price,
+        score: Micros::ZERO,
+        latency_ms: candidate.offer.latency_ms,
+        reputation_bps: candidate.reputation_bps,
+        rank: 0,
+        result,
+    }
+}
+
+/// Returns the entry of an answer without a quote.
+fn declined(answer: &Quote, reason: NoQuoteReason) -> Ranked {
+    Ranked {
+        provider: answer.owner.agent,
+        quote: QuoteRef::Sealed(answer.id),
+        price: Micros::ZERO,
+        score: Micros::ZERO,
+        latency_ms: 0,
+        reputation_bps: 0,
+        rank: 0,
+        result: RankedResult::Declined(reason),
     }
 }
 

@@ -1,18 +1,19 @@
-//! The life of a contract: start, deliver, accept, settle, expire.
+//! The life of a contract: start, deliver, accept, settle, expire, hand over.
 
 use alloc::vec::Vec;
 
-use gavel_matcher::{Chain, Links};
+use gavel_matcher::{Chain, Links, Owner};
 use gavel_protocol::{
     AcceptDelivery, Acceptance, AgentId, ContractExpired, ContractId, ContractSettled,
-    ContractVerified, Deliver, Delivered, Event, Parties, RejectReason, StartWork, WorkStarted,
+    ContractTakenOver, ContractVerified, Deliver, Delivered, Event, Micros, Parties,
+    ProviderSuspended, RejectReason, ReputationCause, ReputationChanged, StartWork, WorkStarted,
 };
 use gavel_settlement::limits::CONTRACTS_OPEN_MAX;
-use gavel_settlement::{Closing, Contract, Deadline};
+use gavel_settlement::{Closing, Contract, Deadline, return_bond};
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
-use crate::apply::Asker;
+use crate::awards::{Award, standing_set};
 use crate::closing::push_movement;
 use crate::deadlines::Due;
 use crate::events::Events;
@@ -22,30 +23,32 @@ use crate::limits::AGENTS_MAX;
 impl Exchange {
     pub(crate) fn start_work(
         &mut self,
-        asker: Asker,
+        asker: Owner,
         c: &StartWork,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
         let slot = self.own_contract(c.contract, |parties| parties.provider == asker.agent)?;
-        let Contract { id: contract, parties, .. } = *self.contracts.start(slot)?;
+        let contract = *self.contracts.start(slot)?;
+        self.deadlines.set(Due::Contract(slot), contract.deadline().0);
+        let Contract { id: contract, parties, .. } = contract;
         out.push(Event::WorkStarted(WorkStarted { contract, parties }));
         Ok(())
     }
 
     pub(crate) fn deliver(
         &mut self,
-        asker: Asker,
+        asker: Owner,
         c: &Deliver,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
         let slot = self.own_contract(c.contract, |parties| parties.provider == asker.agent)?;
         let now = self.clock.market_now();
-        let contract = self.contracts.deliver(slot, c.deliverable, now)?;
-        let Contract { id, parties, due, .. } = *contract;
+        let contract = *self.contracts.deliver(slot, c.deliverable, now)?;
+        let (due, _) = contract.deadline();
         self.deadlines.set(Due::Contract(slot), due);
         out.push(Event::Delivered(Delivered {
-            contract: id,
-            parties,
+            contract: contract.id,
+            parties: contract.parties,
             deliverable: c.deliverable,
             acceptance_due: self.clock.sequenced(due),
         }));
@@ -54,57 +57,137 @@ impl Exchange {
 
     pub(crate) fn accept_delivery(
         &mut self,
-        asker: Asker,
+        asker: Owner,
         c: &AcceptDelivery,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
         let slot = self.own_contract(c.contract, |parties| parties.buyer == asker.agent)?;
-        match self.contracts.deadline(slot) {
-            Deadline::Acceptance => self.settle(slot, Acceptance::Buyer, out),
-            Deadline::Delivery => return Err(RejectReason::WrongState),
+        match self.contracts.at(slot).deadline() {
+            (_, Deadline::Acceptance) => self.settle(slot, Acceptance::Buyer, out),
+            (_, Deadline::Start | Deadline::Delivery) => return Err(RejectReason::WrongState),
         }
         Ok(())
     }
 
     /// Lets the deadline of a contract take effect.
     pub(crate) fn contract_due(&mut self, slot: u32, out: &mut Events<'_>) {
-        match self.contracts.deadline(slot) {
-            Deadline::Delivery => self.expire(slot, out),
-            Deadline::Acceptance => self.settle(slot, Acceptance::Silence, out),
+        match self.contracts.at(slot).deadline() {
+            (_, Deadline::Start | Deadline::Delivery) => self.fail(slot, out),
+            (_, Deadline::Acceptance) => self.settle(slot, Acceptance::Silence, out),
         }
     }
 
     fn settle(&mut self, slot: u32, acceptance: Acceptance, out: &mut Events<'_>) {
-        let Closing { contract, paid, fee } = self.contracts.settle(&mut self.ledger, slot);
-        self.forget_contract(slot, &contract);
+        let closing = self.contracts.settle(&mut self.ledger, slot);
+        let Closing { contract, released, fee, penalty, movements, .. } = closing;
+        let provider = self.forget_contract(slot, &contract);
         let (id, parties) = (contract.id, contract.parties);
         out.push(Event::ContractVerified(ContractVerified { contract: id, parties, acceptance }));
-        let fee = fee.expect("invariant: a settlement names its fee, be it zero");
         out.push(Event::ContractSettled(ContractSettled {
             contract: id,
             parties,
-            released: paid.amount,
-            fee: fee.amount,
+            released,
+            penalty,
+            fee,
         }));
-        push_movement(paid, out);
-        push_movement(fee, out);
+        out.extend(movements.into_iter().map(Event::Moved));
+        let cause = match penalty {
+            Micros::ZERO => ReputationCause::Settled,
+            _ => ReputationCause::Late,
+        };
+        self.change_reputation(provider, cause, out);
+        self.return_capacity(&contract, out);
+        self.contract_of_rfq_ended(contract.rfq, out);
+    }
+
+    /// The provider did not start or did not deliver: a runner-up takes over, or the money goes back.
+    fn fail(&mut self, slot: u32, out: &mut Events<'_>) {
+        // The one that failed is kept out before anybody is looked for to take over from it.
+        let provider = self.contracts.at(slot).parties.provider;
+        let provider = self.directory.owner(provider);
+        let provider = provider.expect("invariant: whoever has a contract is enrolled");
+        let now = self.clock.market_now();
+        self.directory.at_mut(provider.slots.agent).fades.add(now);
+        match self.successor(slot) {
+            Some(successor) => self.hand_over(slot, successor, out),
+            None => self.expire(slot, out),
+        }
+        self.change_reputation(provider, ReputationCause::Failed, out);
+        let fades = self.directory.at(provider.slots.agent).fades;
+        out.push(Event::ProviderSuspended(ProviderSuspended {
+            provider: provider.agent,
+            until: self.clock.sequenced(fades.suspended_until),
+            fades: fades.count,
+        }));
     }
 
     fn expire(&mut self, slot: u32, out: &mut Events<'_>) {
-        let Closing { contract, paid, .. } = self.contracts.expire(&mut self.ledger, slot);
+        let closing = self.contracts.expire(&mut self.ledger, slot);
+        let Closing { contract, refunded, compensation, movements, .. } = closing;
         self.forget_contract(slot, &contract);
         out.push(Event::ContractExpired(ContractExpired {
             contract: contract.id,
             parties: contract.parties,
-            refunded: paid.amount,
+            refunded,
+            compensation,
         }));
-        push_movement(paid, out);
+        out.extend(movements.into_iter().map(Event::Moved));
+        self.return_capacity(&contract, out);
+        self.contract_of_rfq_ended(contract.rfq, out);
     }
 
-    fn forget_contract(&mut self, slot: u32, contract: &Contract) {
+    /// Lets the quote in the standby slot `successor` take over the contract in `slot`, at its own
+    /// price, with times that begin now.
+    fn hand_over(&mut self, slot: u32, successor: u32, out: &mut Events<'_>) {
+        let quantity = self.contracts.at(slot).quantity;
+        let price = self.standbys.at(successor).candidate.offer.price;
+        let total = price.times(quantity).expect("invariant: checked before it takes over");
+        let closing = self.contracts.hand_over(&mut self.ledger, slot, total);
+        let Closing { contract, compensation, movements, .. } = closing;
+        self.forget_contract(slot, &contract);
+        out.push(Event::ContractTakenOver(ContractTakenOver {
+            contract: contract.id,
+            parties: contract.parties,
+            successor: self.standbys.at(successor).candidate.owner.agent,
+            compensation,
+        }));
+        out.extend(movements.into_iter().map(Event::Moved));
+        let (winner, group) = self.end_standby_taking_over(successor, out);
+        let award = Award { winner, quantity, price, takes_over: Some(contract.id) };
+        let bond = self.contract_bond(&group.terms, &award);
+        self.conclude((contract.rfq, group.buyer), &group.terms, &award, bond, out);
+        let rest = winner.bond.minus(bond).expect("a part of the bond");
+        let rest = (rest, contract.currency);
+        push_movement(return_bond(&mut self.ledger, winner.owner.account, rest), out);
+    }
+
+    /// Gives units back to the standing quote that they were awarded on.
+    fn return_capacity(&mut self, contract: &Contract, out: &mut Events<'_>) {
+        let Some(revision) = contract.standing_revision else { return };
+        let (provider, capability) = (contract.parties.provider, contract.capability);
+        let units = (revision, contract.quantity);
+        if let Some(quote) = self.standing.give_back(provider, capability, units, self.seq) {
+            out.push(standing_set(&quote));
+        }
+    }
+
+    fn change_reputation(&mut self, provider: Owner, cause: ReputationCause, out: &mut Events<'_>) {
+        let now = self.clock.market_now();
+        let reputation = &mut self.directory.at_mut(provider.slots.agent).reputation;
+        let from_bps = reputation.at(now);
+        reputation.change(cause, now);
+        let (agent, to_bps) = (provider.agent, reputation.at(now));
+        out.push(Event::ReputationChanged(ReputationChanged { agent, from_bps, to_bps, cause }));
+    }
+
+    /// Forgets an open contract, and returns its provider.
+    fn forget_contract(&mut self, slot: u32, contract: &Contract) -> Owner {
         self.deadlines.remove(Due::Contract(slot));
         self.contracts_of_agents.remove(slot, contract.parties);
-        self.exposures.contract_ended(contract.provider_account);
+        let provider = self.directory.owner(contract.parties.provider);
+        let provider = provider.expect("invariant: whoever has a contract is enrolled");
+        self.exposures.contract_ended(provider.slots.account);
+        provider
     }
 
     /// Returns the slot of an open contract of which the asker is the right side. Somebody else's

@@ -1,8 +1,9 @@
-//! What is due when: one deadline per open RFQ and per open contract, the earliest first.
+//! What is due when: one deadline per open RFQ, open contract and standby, the earliest first.
 
 use gavel_matcher::limits::RFQS_OPEN_MAX;
 use gavel_matcher::{IndexedHeap, Positions};
 use gavel_protocol::TimestampNs;
+use gavel_settlement::limits::CONTRACTS_OPEN_MAX;
 
 use crate::limits::DEADLINES_MAX;
 
@@ -11,8 +12,10 @@ use crate::limits::DEADLINES_MAX;
 pub(crate) enum Due {
     /// An RFQ closes.
     Rfq(u32),
-    /// A contract's delivery or acceptance is due.
+    /// A contract's start, delivery or acceptance is due.
     Contract(u32),
+    /// A quote stands by no longer.
+    Standby(u32),
 }
 
 /// The open deadlines, on the market's own clock. Equal ones take effect in the order in which they
@@ -40,13 +43,13 @@ impl Deadlines {
         Some((at, Due::from_slot(slot)))
     }
 
-    /// Sets the deadline of an RFQ or contract, in place of its old one.
+    /// Sets the deadline of an RFQ, contract or standby, in place of its old one.
     pub(crate) fn set(&mut self, due: Due, at: TimestampNs) {
         self.made += 1;
         self.heap.set(&mut self.positions, due.slot(), (at, self.made));
     }
 
-    /// Removes the deadline of an RFQ or contract.
+    /// Removes the deadline of an RFQ, contract or standby.
     pub(crate) fn remove(&mut self, due: Due) {
         self.heap.remove(&mut self.positions, due.slot());
     }
@@ -64,13 +67,17 @@ impl Due {
         match self {
             Self::Rfq(slot) => slot,
             Self::Contract(slot) => RFQS_OPEN_MAX + slot,
+            Self::Standby(slot) => RFQS_OPEN_MAX + CONTRACTS_OPEN_MAX + slot,
         }
     }
 
     fn from_slot(slot: u32) -> Self {
         match slot.checked_sub(RFQS_OPEN_MAX) {
             None => Self::Rfq(slot),
-            Some(contract) => Self::Contract(contract),
+            Some(rest) => match rest.checked_sub(CONTRACTS_OPEN_MAX) {
+                None => Self::Contract(rest),
+                Some(standby) => Self::Standby(standby),
+            },
         }
     }
 }

@@ -3,32 +3,74 @@
 use alloc::vec::Vec;
 
 use gavel_matcher::limits::CAPABILITIES_MAX;
+use gavel_matcher::{Owner, Slots};
 use gavel_protocol::{
-    AccountId, AgentId, CapabilityId, CapabilityListed, Name, PublicKey, RejectReason, Roles,
-    SessionId,
+    AccountId, AgentId, Attributes, CapabilityId, CapabilityListed, DurationNs, Name, PriceBand,
+    PublicKey, RejectReason, Roles, SessionId, TimestampNs,
 };
+use gavel_risk::{Fades, QuoteRate, Reputation};
 use hashbrown::HashMap;
+use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 
 use crate::limits::AGENTS_MAX;
 
 /// An enrolled agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub(crate) struct Agent {
     /// Its id.
     pub(crate) id: AgentId,
     /// The account it acts for.
     pub(crate) account: AccountId,
+    /// Where the account is kept.
+    pub(crate) account_slot: u32,
     /// Its key.
     pub(crate) key: PublicKey,
     /// What it may do.
     pub(crate) roles: Roles,
+    /// What is known to be true of it.
+    pub(crate) attributes: Attributes,
+    /// What its outcomes say of it.
+    pub(crate) reputation: Reputation,
+    /// How often it has failed.
+    pub(crate) fades: Fades,
+    /// How often it quotes.
+    pub(crate) quote_rate: QuoteRate,
     /// Its session, if it has one.
     pub(crate) session: Option<Session>,
 }
 
+/// A listed capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub(crate) struct Capability {
+    /// What everybody knows of it.
+    pub(crate) listed: CapabilityListed,
+    /// The band that prices must lie in.
+    pub(crate) band: Option<PriceBand>,
+    /// Whether it is halted by itself.
+    pub(crate) halted: bool,
+    /// The time that its Dutch prices stood still.
+    pub(crate) stops: Stops,
+}
+
+/// How long the Dutch prices of a capability stood still, because it or the whole exchange was halted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub(crate) struct Stops {
+    /// In all halts that have ended.
+    pub(crate) ended: DurationNs,
+    /// Since when they stand still now, on the market's own clock.
+    pub(crate) since: Option<TimestampNs>,
+}
+
+impl Stops {
+    /// Returns the time in all halts up to `now`.
+    pub(crate) fn until(&self, now: TimestampNs) -> DurationNs {
+        self.since.map_or(self.ended, |since| self.ended.plus(now.since(since)))
+    }
+}
+
 /// A session, as the core knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub(crate) struct Session {
     /// Its id.
     pub(crate) id: SessionId,
@@ -42,7 +84,7 @@ pub(crate) struct Directory {
     agents: Vec<Agent>,
     agent_slots: HashMap<AgentId, u32, FxBuildHasher>,
     keys: HashMap<PublicKey, u32, FxBuildHasher>,
-    capabilities: Vec<CapabilityListed>,
+    capabilities: Vec<Capability>,
     capability_slots: HashMap<CapabilityId, u32, FxBuildHasher>,
     names: HashMap<Name, u32, FxBuildHasher>,
 }
@@ -98,20 +140,32 @@ impl Directory {
         &self.agents
     }
 
-    /// Returns the session of an agent, for a change.
-    pub(crate) fn session_mut(&mut self, agent: AgentId) -> Option<&mut Option<Session>> {
+    /// Returns an agent and its account, and where they are kept.
+    pub(crate) fn owner(&self, agent: AgentId) -> Option<Owner> {
         let slot = *self.agent_slots.get(&agent)?;
-        Some(&mut self.agents[slot as usize].session)
+        let Agent { account, account_slot, .. } = self.agents[slot as usize];
+        Some(Owner { agent, account, slots: Slots { agent: slot, account: account_slot } })
     }
 
-    /// Ends every session, and calls `lost` for the agents whose quotes go with it.
-    pub(crate) fn end_sessions(&mut self, mut lost: impl FnMut(AgentId)) -> u32 {
+    /// Returns the agent in a slot.
+    pub(crate) fn at(&self, slot: u32) -> &Agent {
+        &self.agents[slot as usize]
+    }
+
+    /// Returns the agent in a slot, for a change.
+    pub(crate) fn at_mut(&mut self, slot: u32) -> &mut Agent {
+        &mut self.agents[slot as usize]
+    }
+
+    /// Ends every session, and calls `lost` for the slots of the agents whose quotes go with
+    /// it.
+    pub(crate) fn end_sessions(&mut self, mut lost: impl FnMut(u32)) -> u32 {
         let mut ended = 0;
-        for agent in &mut self.agents {
+        for (slot, agent) in (0..).zip(&mut self.agents) {
             let Some(session) = agent.session.take() else { continue };
             ended += 1;
             if session.cancel_on_disconnect {
-                lost(agent.id);
+                lost(slot);
             }
         }
         ended
@@ -133,11 +187,11 @@ impl Directory {
     }
 
     /// Adds a capability.
-    pub(crate) fn list(&mut self, capability: CapabilityListed) {
-        let slot = slot(self.capabilities.len());
+    pub(crate) fn list(&mut self, capability: Capability) {
+        let (slot, listed) = (slot(self.capabilities.len()), capability.listed);
         self.capabilities.push(capability);
-        self.capability_slots.insert(capability.capability, slot);
-        self.names.insert(capability.name, slot);
+        self.capability_slots.insert(listed.capability, slot);
+        self.names.insert(listed.name, slot);
     }
 
     /// Returns a listed capability.
@@ -145,14 +199,32 @@ impl Directory {
     /// # Errors
     ///
     /// [`RejectReason::UnknownCapability`].
-    pub(crate) fn capability(&self, id: CapabilityId) -> Result<&CapabilityListed, RejectReason> {
+    pub(crate) fn capability(&self, id: CapabilityId) -> Result<&Capability, RejectReason> {
         let slot = self.capability_slots.get(&id).ok_or(RejectReason::UnknownCapability)?;
         Ok(&self.capabilities[*slot as usize])
     }
 
+    /// Returns a listed capability, for a change.
+    ///
+    /// # Errors
+    ///
+    /// [`RejectReason::UnknownCapability`].
+    pub(crate) fn capability_mut(
+        &mut self,
+        id: CapabilityId,
+    ) -> Result<&mut Capability, RejectReason> {
+        let slot = self.capability_slots.get(&id).ok_or(RejectReason::UnknownCapability)?;
+        Ok(&mut self.capabilities[*slot as usize])
+    }
+
     /// Returns the capabilities in the order of their listing.
-    pub(crate) fn capabilities(&self) -> &[CapabilityListed] {
+    pub(crate) fn capabilities(&self) -> &[Capability] {
         &self.capabilities
+    }
+
+    /// Returns the capabilities in the order of their listing, for a change.
+    pub(crate) fn capabilities_mut(&mut self) -> &mut [Capability] {
+        &mut self.capabilities
     }
 }
 

@@ -17,4 +17,18 @@ impl Events<'_> {
     pub(crate) fn push(&mut self, event: Event) {
         self.events.push(event);
     }
+
+    /// Returns how many events there are so far.
+    pub(crate) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Puts an event in the place of one that held it.
+    pub(crate) fn replace(&mut self, at: usize, event: Event) {
+        self.events[at] = event;
+    }
+
+    pub(crate) fn extend(&mut self, events: impl IntoIterator<Item = Event>) {
+        self.events.extend(events);
+    }
 }

@@ -3,9 +3,9 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use gavel_matcher::limits::STANDING_VISITED_MAX;
+use gavel_matcher::limits::{DUTCH_OPEN_MAX, STANDING_VISITED_MAX};
 use gavel_matcher::{Clearing, Rfqs, StandingQuotes};
-use gavel_protocol::{AccountId, AgentId, Currency, Name, Settings, TimestampNs};
+use gavel_protocol::{AccountId, AgentId, Currency, Name, RfqId, Settings, TimestampNs};
 use gavel_risk::Exposures;
 use gavel_settlement::{Balance, Contracts, Holds, Ledger};
 
@@ -14,8 +14,11 @@ use crate::clock::Clock;
 use crate::contracts::ContractsOfAgents;
 use crate::deadlines::Deadlines;
 use crate::directory::Directory;
+use crate::envelopes::Envelopes;
 use crate::limits::AGENTS_MAX;
 use crate::mint::Mint;
+use crate::standbys::Standbys;
+use crate::sweeps::Sweep;
 
 /// The market as one state machine.
 #[derive(Debug)]
@@ -38,9 +41,17 @@ pub struct Exchange {
     pub(crate) holds: Holds,
     pub(crate) contracts: Contracts,
     pub(crate) contracts_of_agents: ContractsOfAgents,
+    /// Contracts that open RFQs may become.
+    pub(crate) contracts_promised: u32,
+    pub(crate) standbys: Standbys,
+    pub(crate) envelopes: Envelopes,
     pub(crate) deadlines: Deadlines,
-    /// Agents whose quotes are being canceled, because their session ended.
-    pub(crate) sweeps: VecDeque<AgentId>,
+    /// Quotes that are being canceled.
+    pub(crate) sweeps: VecDeque<Sweep>,
+    /// Dutch RFQs whose deadline came while a halt stopped their clock.
+    pub(crate) stopped: VecDeque<RfqId>,
+    /// How many of these are to be looked at, because a halt ended.
+    pub(crate) stopped_to_check: u32,
 }
 
 /// What the founding fixed.
@@ -70,8 +81,13 @@ impl Exchange {
             holds: Holds::new(),
             contracts: Contracts::new(),
             contracts_of_agents: ContractsOfAgents::new(),
+            contracts_promised: 0,
+            standbys: Standbys::new(),
+            envelopes: Envelopes::new(),
             deadlines: Deadlines::new(),
             sweeps: VecDeque::with_capacity(AGENTS_MAX as usize),
+            stopped: VecDeque::with_capacity(DUTCH_OPEN_MAX as usize),
+            stopped_to_check: 0,
         }
     }
 
@@ -90,16 +106,23 @@ impl Exchange {
         self.founding.as_ref().map(|founding| founding.name)
     }
 
-    /// Returns whether a deadline is due at `ts_event` or a sweep goes on: then the next command
-    /// must be `AdvanceTime`.
+    /// Returns whether a deadline is due at `ts_event` or something goes on in steps: then the next
+    /// command must be `AdvanceTime`.
     pub fn is_due(&self, ts_event: TimestampNs) -> bool {
         !self.sweeps.is_empty()
+            || self.stopped_to_check > 0
             || self.deadlines.first().is_some_and(|(at, _)| at <= self.clock.market(ts_event))
     }
 
     /// Returns when the next deadline is due, in sequenced time.
     pub fn next_deadline(&self) -> Option<TimestampNs> {
         self.deadlines.first().map(|(at, _)| self.clock.sequenced(at))
+    }
+
+    /// Returns what the founding fixed for charges and checks.
+    pub(crate) fn settings(&self) -> &Settings {
+        let founding = self.founding.as_ref();
+        &founding.expect("invariant: whatever asks for settings comes after the founding").settings
     }
 
     /// Returns what an account has in a currency.

@@ -11,23 +11,31 @@
 extern crate alloc;
 
 mod apply;
+mod awards;
+mod book;
 mod client_ids;
 mod clock;
 mod closing;
 mod contracts;
 mod deadlines;
 mod directory;
+mod dutch;
+mod envelopes;
 mod events;
 mod exchange;
 pub mod limits;
 mod mint;
 mod operator;
+mod picking;
 mod quotes;
 mod rfqs;
+mod rules;
 mod sessions;
 mod snapshot;
+mod standbys;
 mod standing;
 mod statement;
+mod sweeps;
 
 pub use events::Events;
 pub use exchange::Exchange;

@@ -16,11 +16,21 @@ pub const CLIENT_IDS_PER_AGENT_MAX: u32 = 16_384;
 /// Deadlines that one step lets take effect. Each may be a close.
 pub const DEADLINES_PER_STEP_MAX: u32 = 4;
 
-/// Quotes that one step cancels for agents whose session ended.
+/// Quotes that one step cancels for agents whose session ended, or that asked for it.
 pub const SWEPT_PER_STEP_MAX: u32 = 64;
 
-/// Deadlines that can be open: one per RFQ, one per contract.
-pub const DEADLINES_MAX: u32 = RFQS_OPEN_MAX + CONTRACTS_OPEN_MAX;
+/// Dutch RFQs that one step looks at, to let them go on after a halt.
+pub const STOPPED_PER_STEP_MAX: u32 = 64;
+
+/// Quotes that can stand by, over all RFQs.
+pub const STANDBYS_MAX: u32 = 65_536;
+
+/// Offer envelopes the core can hold. They live on; a new one replaces that of the same agent and
+/// capability.
+pub const ENVELOPES_MAX: u32 = 65_536;
+
+/// Deadlines that can be open: one per RFQ, one per contract, one per standby.
+pub const DEADLINES_MAX: u32 = RFQS_OPEN_MAX + CONTRACTS_OPEN_MAX + STANDBYS_MAX;
 
 // Every open RFQ has a hold.
 const _: () = assert!(HOLDS_MAX >= RFQS_OPEN_MAX);

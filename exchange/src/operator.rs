@@ -1,16 +1,19 @@
 //! What the operator does: found, enrol, list, deposit, halt. And how the exchange resumes.
 
 use gavel_protocol::{
-    AccountEnrolled, AccountId, AgentEnrolled, AgentId, CapabilityId, CapabilityListed, Deposit,
-    Deposited, EnrolAccount, EnrolAgent, Event, Found, Founded, IdKind, ListCapability, Micros,
-    RejectReason, Resume, Resumed, Roles,
+    AccountEnrolled, AccountId, AgentEnrolled, AgentId, Attributes, CapabilityId, CapabilityListed,
+    Deposit, Deposited, EnrolAccount, EnrolAgent, Event, Found, Founded, Halt, Halted, IdKind,
+    ListCapability, Micros, PriceBandSet, PublicKey, RejectReason, Reopen, Reopened, Resume,
+    Resumed, Roles, SetPriceBand,
 };
+use gavel_risk::{Fades, QuoteRate, Reputation};
 use gavel_settlement::LedgerError;
 
-use crate::directory::Agent;
+use crate::directory::{Agent, Capability, Stops};
 use crate::events::Events;
 use crate::exchange::{Exchange, Founding};
 use crate::mint::Mint;
+use crate::sweeps::Sweep;
 
 impl Exchange {
     pub(crate) fn found(&mut self, c: &Found, out: &mut Events<'_>) -> Result<(), RejectReason> {
@@ -26,13 +29,8 @@ impl Exchange {
         for account in [AccountId::EXCHANGE, operator_account] {
             self.exposures.enrol(account, Micros::ZERO)?;
         }
-        self.directory.enrol(Agent {
-            id: operator,
-            account: operator_account,
-            key: c.operator_key,
-            roles: Roles::OPERATOR,
-            session: None,
-        });
+        let known = (c.operator_key, Roles::OPERATOR, Attributes::default());
+        self.add_agent(operator, operator_account, known)?;
         out.push(Event::Founded(Founded {
             name: c.name,
             fees: AccountId::EXCHANGE,
@@ -61,12 +59,33 @@ impl Exchange {
         c: &EnrolAgent,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
-        self.exposures.of(c.account).ok_or(RejectReason::UnknownAccount)?;
+        self.exposures.slot(c.account)?;
         self.directory.check_key(&c.key)?;
         let agent = AgentId::new(self.mint(IdKind::Agent));
-        let (account, key, roles) = (c.account, c.key, c.roles);
-        self.directory.enrol(Agent { id: agent, account, key, roles, session: None });
-        out.push(Event::AgentEnrolled(AgentEnrolled { agent, account, key, roles }));
+        let &EnrolAgent { account, key, roles, attributes, .. } = c;
+        self.add_agent(agent, account, (key, roles, attributes))?;
+        out.push(Event::AgentEnrolled(AgentEnrolled { agent, account, key, roles, attributes }));
+        Ok(())
+    }
+
+    fn add_agent(
+        &mut self,
+        id: AgentId,
+        account: AccountId,
+        (key, roles, attributes): (PublicKey, Roles, Attributes),
+    ) -> Result<(), RejectReason> {
+        self.directory.enrol(Agent {
+            id,
+            account,
+            account_slot: self.exposures.slot(account)?,
+            key,
+            roles,
+            attributes,
+            reputation: Reputation::new(self.clock.market_now()),
+            fades: Fades::default(),
+            quote_rate: QuoteRate::default(),
+            session: None,
+        });
         Ok(())
     }
 
@@ -79,7 +98,11 @@ impl Exchange {
         let capability = CapabilityId::new(self.mint(IdKind::Capability));
         let (name, currency, terms) = (c.name, c.currency, c.terms);
         let listed = CapabilityListed { capability, name, currency, terms };
-        self.directory.list(listed);
+        let mut stops = Stops::default();
+        if self.halted {
+            stops.since = Some(self.clock.market_now());
+        }
+        self.directory.list(Capability { listed, band: None, halted: false, stops });
         self.standing.list(capability);
         out.push(Event::CapabilityListed(listed));
         Ok(())
@@ -90,7 +113,7 @@ impl Exchange {
         c: &Deposit,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
-        self.exposures.of(c.account).ok_or(RejectReason::UnknownAccount)?;
+        self.exposures.slot(c.account)?;
         let (account, amount, currency) = (c.account, c.amount, c.currency);
         let moved = self.ledger.deposit(account, amount, currency).map_err(rejected)?;
         out.push(Event::Deposited(Deposited { account, amount, currency }));
@@ -98,15 +121,51 @@ impl Exchange {
         Ok(())
     }
 
-    pub(crate) fn halt(&mut self, out: &mut Events<'_>) -> Result<(), RejectReason> {
-        self.halted = true;
-        out.push(Event::Halted {});
+    /// Halts the exchange or a capability. Dutch prices stand still where new business does.
+    pub(crate) fn halt(&mut self, c: &Halt, out: &mut Events<'_>) -> Result<(), RejectReason> {
+        match c.capability {
+            None => self.halted = true,
+            Some(capability) => self.directory.capability_mut(capability)?.halted = true,
+        }
+        self.stop_or_go_on();
+        out.push(Event::Halted(Halted { capability: c.capability }));
         Ok(())
     }
 
-    pub(crate) fn reopen(&mut self, out: &mut Events<'_>) -> Result<(), RejectReason> {
-        self.halted = false;
-        out.push(Event::Reopened {});
+    /// Ends a halt. What another halt still covers stays halted.
+    pub(crate) fn reopen(&mut self, c: &Reopen, out: &mut Events<'_>) -> Result<(), RejectReason> {
+        match c.capability {
+            None => self.halted = false,
+            Some(capability) => self.directory.capability_mut(capability)?.halted = false,
+        }
+        self.stop_or_go_on();
+        let stopped = u32::try_from(self.stopped.len());
+        self.stopped_to_check = stopped.expect("invariant: at most RFQS_OPEN_MAX were stopped");
+        out.push(Event::Reopened(Reopened { capability: c.capability }));
+        Ok(())
+    }
+
+    /// Lets the Dutch clock of each capability stand still or go on.
+    fn stop_or_go_on(&mut self) {
+        let (now, halted) = (self.clock.market_now(), self.halted);
+        for capability in self.directory.capabilities_mut() {
+            let stops = &mut capability.stops;
+            match (halted || capability.halted, stops.since) {
+                (true, None) => stops.since = Some(now),
+                (false, Some(_)) => *stops = Stops { ended: stops.until(now), since: None },
+                (true, Some(_)) | (false, None) => {}
+            }
+        }
+    }
+
+    pub(crate) fn set_price_band(
+        &mut self,
+        c: &SetPriceBand,
+        out: &mut Events<'_>,
+    ) -> Result<(), RejectReason> {
+        let (capability, band) = (c.capability, c.band);
+        self.directory.capability_mut(capability)?.band = band;
+        out.push(Event::PriceBandSet(PriceBandSet { capability, band }));
         Ok(())
     }
 
@@ -115,7 +174,8 @@ impl Exchange {
         self.clock.outage = self.clock.outage.plus(c.gap);
         // An agent that is being swept already may come twice: its second turn finds nothing.
         let sweeps = &mut self.sweeps;
-        let sessions_lost = self.directory.end_sessions(|agent| sweeps.push_back(agent));
+        let sessions_lost =
+            self.directory.end_sessions(|slot| sweeps.push_back(Sweep::of_session(slot)));
         out.push(Event::Resumed(Resumed { gap: c.gap, sessions_lost }));
         Ok(())
     }

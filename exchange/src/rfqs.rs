@@ -1,15 +1,15 @@
 //! Opening and canceling RFQs.
 
-use gavel_matcher::Rfq;
 use gavel_matcher::limits::RFQS_OPEN_MAX;
+use gavel_matcher::{Dutch, Owner, Rfq};
+use gavel_protocol::limits::AWARDS_PER_RFQ_MAX;
 use gavel_protocol::{
-    CancelKept, CancelRfq, ClientId, DurationNs, Event, IdKind, OpenRfq, Outcome, RejectReason,
-    RfqCanceled, RfqId, RfqOpened, RfqTarget, RfqTerms,
+    CancelKept, CancelRfq, ClientId, DurationNs, Event, IdKind, OpenRfq, Outcome, ProviderInvited,
+    RejectReason, RfqCanceled, RfqId, RfqOpened, RfqTarget, RfqTerms,
 };
 use gavel_settlement::Hold;
 use gavel_settlement::limits::CONTRACTS_OPEN_MAX;
 
-use crate::apply::Asker;
 use crate::client_ids::Remembered;
 use crate::deadlines::Due;
 use crate::events::Events;
@@ -19,43 +19,66 @@ use crate::operator::rejected;
 impl Exchange {
     pub(crate) fn open_rfq(
         &mut self,
-        asker: Asker,
+        asker: Owner,
         c: &OpenRfq,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
         let terms = c.rfq;
-        let Asker { agent: buyer, account } = asker;
+        self.check_not_halted(terms.capability)?;
+        if c.signature.is_none() {
+            self.check_unsigned()?;
+        }
+        self.check_invited(c)?;
         self.check_terms(&terms)?;
         let total = terms.reserve.times(terms.quantity).ok_or(RejectReason::AmountOverflow)?;
-        self.exposures.check_rfq(account, total)?;
-        self.check_room()?;
+        self.exposures.check_rfq(asker.slots.account, total)?;
+        self.check_room(c)?;
 
         let id = RfqId::new(self.mint(IdKind::Rfq));
-        let hold = Hold { account, amount: total, currency: terms.currency };
+        let hold = Hold { account: asker.account, amount: total, currency: terms.currency };
         let held = self.holds.open(&mut self.ledger, id, hold).map_err(rejected)?;
-        let closes_at = self.clock.market_now().after(terms.window);
-        let slot = self.rfqs.open(Rfq::new(id, (buyer, account), closes_at, terms));
-        self.exposures.rfq_opened(account);
-        let closes_at_sequenced = self.clock.sequenced(closes_at);
+        let slot = self.add_rfq(asker, id, c);
+        let closes_at = self.rfqs.at(slot).closes_at;
         out.push(Event::RfqOpened(RfqOpened {
             rfq: id,
-            buyer,
-            account,
-            closes_at: closes_at_sequenced,
+            buyer: asker.agent,
+            account: asker.account,
+            closes_at: self.clock.sequenced(closes_at),
             terms,
         }));
         out.push(Event::Moved(held));
+        for provider in &c.invited {
+            let provider = *provider;
+            out.push(Event::ProviderInvited(ProviderInvited { rfq: id, provider }));
+        }
         if terms.window == DurationNs::ZERO {
-            self.close_rfq(slot, out);
+            self.clear_rfq(slot, out);
         } else {
             self.deadlines.set(Due::Rfq(slot), closes_at);
         }
         Ok(())
     }
 
+    /// Adds an RFQ that was checked, and returns its slot.
+    fn add_rfq(&mut self, owner: Owner, id: RfqId, c: &OpenRfq) -> u32 {
+        let opened_at = self.clock.market_now();
+        let closes_at = opened_at.after(c.rfq.window);
+        let mut rfq = Rfq::new(id, owner, (opened_at, closes_at), c.rfq);
+        rfq.digest = c.signature.as_ref().map(|signature| signature.digest);
+        rfq.directed = !c.invited.is_empty();
+        rfq.stopped_before = self.stopped_until_now(c.rfq.capability);
+        let slot = self.rfqs.open(rfq, c.dutch.as_ref().map(Dutch::new));
+        for provider in &c.invited {
+            self.rfqs.invite(slot, *provider);
+        }
+        self.exposures.rfq_opened(owner.slots.account);
+        self.contracts_promised += contracts_of(&c.rfq);
+        slot
+    }
+
     pub(crate) fn cancel_rfq(
         &mut self,
-        asker: Asker,
+        asker: Owner,
         c: &CancelRfq,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
@@ -72,25 +95,24 @@ impl Exchange {
         };
         let slot = self.open_rfq_slot(id)?;
         let rfq = self.rfqs.at(slot);
-        if rfq.buyer != asker.agent {
+        if rfq.owner.agent != asker.agent {
             return Err(RejectReason::UnknownRfq);
         }
-        let (buyer, capability) = (rfq.buyer, rfq.terms.capability);
+        let (buyer, capability) = (rfq.owner.agent, rfq.terms.capability);
         out.push(Event::RfqCanceled(RfqCanceled { rfq: id, buyer, capability }));
-        self.deadlines.remove(Due::Rfq(slot));
         self.withdraw_rfq(slot, out);
         Ok(())
     }
 
     /// Returns what one of the agent's own commands brought about.
-    pub(crate) fn outcome_of(&self, asker: Asker, target: ClientId) -> Option<Outcome> {
+    pub(crate) fn outcome_of(&self, asker: Owner, target: ClientId) -> Option<Outcome> {
         self.client_ids.find(asker.agent, target).map(|remembered| remembered.outcome)
     }
 
     /// Keeps a cancel that came before its target, which is then rejected when it comes.
     pub(crate) fn keep_cancel(
         &mut self,
-        asker: Asker,
+        asker: Owner,
         target: ClientId,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
@@ -122,26 +144,44 @@ impl Exchange {
         })
     }
 
+    /// Checks that everybody who is to answer is known.
+    fn check_invited(&self, c: &OpenRfq) -> Result<(), RejectReason> {
+        let exclusive = c.dutch.as_ref().and_then(|dutch| dutch.exclusive);
+        let mut named = c.invited.iter().copied().chain(exclusive.map(|first| first.provider));
+        if named.any(|agent| self.directory.agent(agent).is_none()) {
+            return Err(RejectReason::UnknownAgent);
+        }
+        Ok(())
+    }
+
     /// Checks that the terms fit the capability.
     fn check_terms(&self, terms: &RfqTerms) -> Result<(), RejectReason> {
-        let listed = self.directory.capability(terms.capability)?;
+        let listed = self.directory.capability(terms.capability)?.listed;
         if terms.currency != listed.currency {
             return Err(RejectReason::CurrencyMismatch);
         }
         // A standing quote is firm on the listed terms only.
-        let admits_standing = terms.admit_standing || terms.window == DurationNs::ZERO;
-        if admits_standing && terms.terms != listed.terms {
+        if terms.admits_standing() && terms.terms != listed.terms {
             return Err(RejectReason::TermsNotListed);
         }
         Ok(())
     }
 
-    /// Checks that there is room for the RFQ and for the contract it may become.
-    fn check_room(&self) -> Result<(), RejectReason> {
-        let (rfqs, contracts) = (self.rfqs.len(), self.contracts.len());
-        if rfqs >= RFQS_OPEN_MAX as usize || rfqs + contracts >= CONTRACTS_OPEN_MAX as usize {
+    /// Checks that there is room for the RFQ and for the contracts it may become.
+    fn check_room(&self, c: &OpenRfq) -> Result<(), RejectReason> {
+        let contracts = u64::from(self.contracts_promised) + self.contracts.len() as u64;
+        if self.rfqs.len() >= RFQS_OPEN_MAX as usize
+            || contracts + u64::from(contracts_of(&c.rfq)) > u64::from(CONTRACTS_OPEN_MAX)
+            || !self.rfqs.invitations.has_room(c.invited.len())
+            || (c.dutch.is_some() && !self.rfqs.has_room_for_dutch())
+        {
             return Err(RejectReason::TableFull);
         }
         Ok(())
     }
+}
+
+/// Returns how many contracts an RFQ may become.
+pub(crate) fn contracts_of(terms: &RfqTerms) -> u32 {
+    if terms.split { terms.quantity.min(AWARDS_PER_RFQ_MAX) } else { 1 }
 }

@@ -1,26 +1,26 @@
-//! Setting and canceling standing quotes.
+//! Setting and canceling standing quotes, one or many at a time, and the envelopes they lie in.
 
-use gavel_matcher::{StandingQuote, Update};
+use gavel_matcher::{Owner, StandingQuote, Update};
 use gavel_protocol::{
-    CancelCause, CancelStandingQuote, Event, Outcome, RejectReason, Repeated, SetStandingQuote,
-    StandingQuoteCanceled, StandingQuoteSet,
+    CancelCause, CancelStandingQuote, EnvelopeSigned, Event, LineRejected, MassQuote, MassQuoted,
+    OfferEnvelope, Outcome, RejectReason, Repeated, SetStandingQuote, SignEnvelope,
 };
+use gavel_risk::standing_quote;
 
-use crate::apply::Asker;
+use crate::awards::{standing_ended, standing_set};
 use crate::events::Events;
 use crate::exchange::Exchange;
 
 impl Exchange {
     pub(crate) fn set_standing_quote(
         &mut self,
-        asker: Asker,
+        asker: Owner,
         c: &SetStandingQuote,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
-        let Asker { agent: provider, account } = asker;
-        let &SetStandingQuote { capability, revision, price, capacity, valid_until, .. } = c;
-        let update = Update { revision, price, capacity, valid_until };
-        match self.standing.of(provider, capability) {
+        let &SetStandingQuote { capability, revision, price, latency_ms, capacity, .. } = c;
+        let update = Update { revision, price, latency_ms, capacity, valid_until: c.valid_until };
+        match self.standing.of(asker.agent, capability) {
             Some(quote) if repeats(quote, &update) => {
                 let (ts_event, outcome) = (self.clock.now, Outcome::Done);
                 out.push(Event::Repeated(Repeated { ts_event, outcome }));
@@ -30,33 +30,60 @@ impl Exchange {
             Some(_) | None => {}
         }
         let listed = self.directory.capability(capability)?;
-        if c.terms != listed.terms {
+        if listed.halted {
+            return Err(RejectReason::Halted);
+        }
+        if c.terms != listed.listed.terms {
             return Err(RejectReason::TermsNotListed);
         }
-        if valid_until <= self.clock.now {
+        self.check_envelope(asker, c)?;
+        let agent = self.directory.at(asker.slots.agent);
+        if agent.fades.is_suspended(self.clock.market_now()) {
+            return Err(RejectReason::ProviderSuspended);
+        }
+        if c.valid_until <= self.clock.now {
             return Err(RejectReason::TooLate);
         }
-        self.standing.set((provider, account), capability, update, self.seq)?;
-        out.push(Event::StandingQuoteSet(StandingQuoteSet {
-            capability,
-            provider,
-            revision,
-            price,
-            capacity,
-            valid_until,
-        }));
+        self.check_band(capability, price)?;
+        self.check_quote_rate(asker)?;
+        let quote = self.standing.set(asker, capability, update, self.seq)?;
+        out.push(standing_set(&quote));
+        self.count_quote(asker);
+        Ok(())
+    }
+
+    /// Takes the lines of a mass quote one after the other.
+    pub(crate) fn mass_quote(
+        &mut self,
+        asker: Owner,
+        c: &MassQuote,
+        out: &mut Events<'_>,
+    ) -> Result<(), RejectReason> {
+        let first = out.len();
+        let mut quoted = MassQuoted { accepted: 0, rejected: 0 };
+        out.push(Event::MassQuoted(quoted));
+        for (line, quote) in (0..).zip(&c.lines) {
+            let checked = standing_quote(quote);
+            match checked.and_then(|()| self.set_standing_quote(asker, quote, out)) {
+                Ok(()) => quoted.accepted += 1,
+                Err(reason) => {
+                    quoted.rejected += 1;
+                    out.push(Event::LineRejected(LineRejected { line, reason }));
+                }
+            }
+        }
+        out.replace(first, Event::MassQuoted(quoted));
         Ok(())
     }
 
     pub(crate) fn cancel_standing_quote(
         &mut self,
-        asker: Asker,
+        asker: Owner,
         c: &CancelStandingQuote,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
         let &CancelStandingQuote { capability, revision } = c;
-        let Asker { agent: provider, account } = asker;
-        match self.standing.of(provider, capability) {
+        match self.standing.of(asker.agent, capability) {
             Some(quote) if quote.revision == revision && quote.offered == 0 => {
                 let (ts_event, outcome) = (self.clock.now, Outcome::Done);
                 out.push(Event::Repeated(Repeated { ts_event, outcome }));
@@ -65,14 +92,51 @@ impl Exchange {
             Some(quote) if revision <= quote.revision => return Err(RejectReason::StaleRevision),
             Some(_) | None => {}
         }
-        self.standing.cancel((provider, account), capability, revision)?;
-        let cause = CancelCause::Agent;
-        out.push(Event::StandingQuoteCanceled(StandingQuoteCanceled {
-            capability,
-            provider,
-            revision,
-            cause,
-        }));
+        self.standing.cancel(asker, capability, revision)?;
+        out.push(standing_ended(asker.agent, capability, revision, CancelCause::Agent));
+        Ok(())
+    }
+
+    pub(crate) fn sign_envelope(
+        &mut self,
+        asker: Owner,
+        c: &SignEnvelope,
+        out: &mut Events<'_>,
+    ) -> Result<(), RejectReason> {
+        let envelope = c.envelope;
+        let session = self.directory.at(asker.slots.agent).session;
+        if session.is_none_or(|session| session.id != envelope.session) {
+            return Err(RejectReason::UnknownSession);
+        }
+        let listed = self.directory.capability(envelope.capability)?.listed;
+        if envelope.terms != listed.terms {
+            return Err(RejectReason::TermsNotListed);
+        }
+        if envelope.valid_until <= self.clock.now {
+            return Err(RejectReason::TooLate);
+        }
+        self.envelopes.sign(asker.agent, envelope)?;
+        let provider = asker.agent;
+        out.push(Event::EnvelopeSigned(EnvelopeSigned { provider, envelope }));
+        Ok(())
+    }
+
+    /// Checks that a standing quote lies in its envelope, and that the session that moves it is the
+    /// mandated one; and that there is an envelope, if there must be.
+    fn check_envelope(&self, asker: Owner, c: &SetStandingQuote) -> Result<(), RejectReason> {
+        let Some(envelope) = self.envelopes.of(asker.agent, c.capability) else {
+            return self.check_unsigned();
+        };
+        let session = self.directory.at(asker.slots.agent).session;
+        let OfferEnvelope { terms, price_min, capacity_max, valid_until, .. } = *envelope;
+        if session.is_none_or(|session| session.id != envelope.session)
+            || c.terms != terms
+            || c.price < price_min
+            || c.capacity > capacity_max
+            || c.valid_until > valid_until
+        {
+            return Err(RejectReason::EnvelopeExceeded);
+        }
         Ok(())
     }
 }
@@ -81,6 +145,7 @@ impl Exchange {
 fn repeats(quote: &StandingQuote, update: &Update) -> bool {
     quote.revision == update.revision
         && quote.price == update.price
+        && quote.latency_ms == update.latency_ms
         && quote.offered == update.capacity
         && quote.valid_until == update.valid_until
 }

@@ -17,24 +17,28 @@ impl Exchange {
     /// The time is that of the question: the time of the last command would tell the agent when
     /// somebody else had sent one.
     pub fn statement(&self, agent: AgentId, ts_event: TimestampNs) -> Option<Statement> {
-        let account = self.directory.agent(agent)?.account;
+        let owner = self.directory.owner(agent)?;
+        let known = self.directory.at(owner.slots.agent);
+        let suspended_until = self.clock.sequenced(known.fades.suspended_until);
         let mut truncated = false;
-        let rfqs = take(&mut truncated, self.rfqs.rfqs_of(agent), |rfq| RfqEntry {
+        let rfqs = take(&mut truncated, self.rfqs.rfqs_of(owner.slots.agent), |rfq| RfqEntry {
             rfq: rfq.id,
             closes_at: self.clock.sequenced(rfq.closes_at),
             terms: rfq.terms,
         });
-        let quotes = take(&mut truncated, self.rfqs.quotes_of(agent), |quote| QuoteEntry {
+        let quotes = self.rfqs.quotes_of(owner.slots.agent);
+        let quotes = quotes.filter(|quote| quote.declined.is_none());
+        let quotes = take(&mut truncated, quotes, |quote| QuoteEntry {
             quote: quote.id,
             rfq: quote.rfq,
-            price: quote.price,
-            valid_until: quote.valid_until,
+            offer: quote.offer,
         });
         let standing = take(&mut truncated, self.standing.live_of(agent), |quote| StandingEntry {
             capability: quote.capability,
-            provider: quote.provider,
+            provider: agent,
             revision: quote.revision,
             price: quote.price,
+            latency_ms: quote.latency_ms,
             capacity: quote.capacity,
             valid_until: quote.valid_until,
         });
@@ -46,17 +50,28 @@ impl Exchange {
                 state: contract.state,
                 escrow: contract.escrow,
                 currency: contract.currency,
-                due: self.clock.sequenced(contract.due),
+                due: self.clock.sequenced(contract.deadline().0),
             }
         });
-        let money = self.ledger.balances_of(account);
+        let money = self.ledger.balances_of(owner.account);
         let accounts = take(&mut truncated, money, |(currency, balance)| AccountStatement {
             currency,
             available: balance.available,
             held: balance.held,
             escrow: balance.escrow,
+            bonds: balance.bonds,
         });
-        Some(Statement { ts_event, accounts, rfqs, quotes, standing, contracts, truncated })
+        Some(Statement {
+            ts_event,
+            reputation_bps: known.reputation.at(self.clock.market(ts_event)),
+            suspended_until: (suspended_until > ts_event).then_some(suspended_until),
+            accounts,
+            rfqs,
+            quotes,
+            standing,
+            contracts,
+            truncated,
+        })
     }
 }
 

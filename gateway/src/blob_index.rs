@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 
 use gavel_protocol::{
     AgentId, Awarded, BlobSource, ContractId, Delivered, Digest, Parties, RfqClosed, RfqId,
-    RfqOpened, RfqResult,
+    RfqOpened,
 };
 use rustc_hash::FxBuildHasher;
 
@@ -38,12 +38,11 @@ struct BuyerBlobs {
     terms: Digest,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct RfqBlobs {
     blobs: BuyerBlobs,
-    /// Its close and its award may come in either order; it is forgotten after both.
-    closed: bool,
-    awarded: bool,
+    /// Who may answer; empty: everybody.
+    invited: Vec<AgentId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,33 +53,30 @@ struct ContractBlobs {
 }
 
 impl BlobIndex {
-    pub fn opened(&mut self, opened: &RfqOpened) {
+    pub fn opened(&mut self, opened: &RfqOpened, invited: &[AgentId]) {
         let blobs = BuyerBlobs {
             buyer: opened.buyer,
             spec: opened.terms.spec,
             inputs: opened.terms.inputs,
             terms: opened.terms.terms,
         };
-        self.rfqs.insert(opened.rfq, RfqBlobs { blobs, closed: false, awarded: false });
+        self.rfqs.insert(opened.rfq, RfqBlobs { blobs, invited: invited.to_vec() });
     }
 
-    pub fn closed(&mut self, closed: &RfqClosed) {
-        let Some(rfq) = self.rfqs.get_mut(&closed.rfq) else { return };
-        rfq.closed = true;
-        if rfq.awarded || closed.result != RfqResult::Awarded {
-            self.rfqs.remove(&closed.rfq);
-        }
+    /// Forgets an RFQ, and returns who was invited to it. Its awards have come before.
+    pub fn closed(&mut self, closed: &RfqClosed) -> Vec<AgentId> {
+        self.rfqs.remove(&closed.rfq).map_or_else(Vec::new, |rfq| rfq.invited)
     }
 
     pub fn awarded(&mut self, awarded: &Awarded) {
-        let Some(rfq) = self.rfqs.get_mut(&awarded.rfq) else { return };
-        rfq.awarded = true;
-        let contract =
-            ContractBlobs { parties: awarded.parties, blobs: rfq.blobs, deliverable: None };
+        // Whoever takes over works on what the one before it was to work on.
+        let blobs = match awarded.takes_over {
+            None => self.rfqs.get(&awarded.rfq).map(|rfq| rfq.blobs),
+            Some(before) => self.contracts.get(&before).map(|contract| contract.blobs),
+        };
+        let Some(blobs) = blobs else { return };
+        let contract = ContractBlobs { parties: awarded.parties, blobs, deliverable: None };
         self.contracts.insert(awarded.contract, contract);
-        if rfq.closed {
-            self.rfqs.remove(&awarded.rfq);
-        }
     }
 
     pub fn delivered(&mut self, delivered: &Delivered) {
@@ -103,8 +99,12 @@ impl BlobIndex {
     pub fn place(&self, reader: AgentId, source: BlobSource) -> Option<BlobPlace> {
         let (owner, digest) = match source {
             BlobSource::Own(digest) => (reader, digest),
-            BlobSource::RfqSpec(rfq) => self.open(rfq).map(|blobs| (blobs.buyer, blobs.spec))?,
-            BlobSource::RfqTerms(rfq) => self.open(rfq).map(|blobs| (blobs.buyer, blobs.terms))?,
+            BlobSource::RfqSpec(rfq) => {
+                self.open(rfq, reader).map(|blobs| (blobs.buyer, blobs.spec))?
+            }
+            BlobSource::RfqTerms(rfq) => {
+                self.open(rfq, reader).map(|blobs| (blobs.buyer, blobs.terms))?
+            }
             BlobSource::ContractSpec(contract) => {
                 let ContractBlobs { blobs, .. } = self.of_party(contract, reader)?;
                 (blobs.buyer, blobs.spec)
@@ -125,8 +125,10 @@ impl BlobIndex {
         Some(BlobPlace { owner, digest })
     }
 
-    fn open(&self, rfq: RfqId) -> Option<&BuyerBlobs> {
-        self.rfqs.get(&rfq).filter(|rfq| !rfq.closed).map(|rfq| &rfq.blobs)
+    fn open(&self, rfq: RfqId, reader: AgentId) -> Option<&BuyerBlobs> {
+        let RfqBlobs { blobs, invited } = self.rfqs.get(&rfq)?;
+        let may_answer = invited.is_empty() || invited.contains(&reader) || blobs.buyer == reader;
+        may_answer.then_some(blobs)
     }
 
     fn of_party(&self, contract: ContractId, reader: AgentId) -> Option<&ContractBlobs> {
@@ -137,6 +139,8 @@ impl BlobIndex {
 
 #[cfg(test)]
 mod tests {
+    use gavel_protocol::RfqResult;
+
     use super::*;
     use crate::samples::{
         BUYER, CONTRACT, PROVIDER, RFQ, STRANGER, awarded, delivered, digest, rfq_closed,
@@ -152,7 +156,7 @@ mod tests {
     #[test]
     fn spec_and_terms_of_an_open_rfq_are_public_and_its_inputs_are_nobodys() {
         let mut index = BlobIndex::default();
-        index.opened(&rfq_opened());
+        index.opened(&rfq_opened(), &[]);
         assert_eq!(readers(&index, BlobSource::RfqSpec(RFQ)), EVERYBODY);
         assert_eq!(readers(&index, BlobSource::RfqTerms(RFQ)), EVERYBODY);
         assert_eq!(readers(&index, BlobSource::ContractInputs(CONTRACT)), []);
@@ -161,34 +165,48 @@ mod tests {
     }
 
     #[test]
-    fn after_the_award_only_the_parties_read_whichever_event_came_first() {
-        for close_first in [true, false] {
-            let mut index = BlobIndex::default();
-            index.opened(&rfq_opened());
-            if close_first {
-                index.closed(&rfq_closed(1));
-                index.awarded(&awarded());
-            } else {
-                index.awarded(&awarded());
-                index.closed(&rfq_closed(1));
-            }
-            assert_eq!(readers(&index, BlobSource::RfqSpec(RFQ)), []);
-            for source in [
-                BlobSource::ContractSpec(CONTRACT),
-                BlobSource::ContractInputs(CONTRACT),
-                BlobSource::ContractTerms(CONTRACT),
-            ] {
-                assert_eq!(readers(&index, source), [BUYER, PROVIDER], "{source:?}");
-            }
-            assert_eq!(readers(&index, BlobSource::Deliverable(CONTRACT)), []);
-            assert!(index.rfqs.is_empty());
+    fn after_the_award_only_the_parties_read() {
+        let mut index = BlobIndex::default();
+        index.opened(&rfq_opened(), &[]);
+        index.awarded(&awarded());
+        index.closed(&rfq_closed(1));
+        assert_eq!(readers(&index, BlobSource::RfqSpec(RFQ)), []);
+        for source in [
+            BlobSource::ContractSpec(CONTRACT),
+            BlobSource::ContractInputs(CONTRACT),
+            BlobSource::ContractTerms(CONTRACT),
+        ] {
+            assert_eq!(readers(&index, source), [BUYER, PROVIDER], "{source:?}");
         }
+        assert_eq!(readers(&index, BlobSource::Deliverable(CONTRACT)), []);
+        assert!(index.rfqs.is_empty());
+    }
+
+    #[test]
+    fn a_directed_rfq_is_read_by_those_who_are_invited() {
+        let mut index = BlobIndex::default();
+        index.opened(&rfq_opened(), &[PROVIDER]);
+        assert_eq!(readers(&index, BlobSource::RfqSpec(RFQ)), [BUYER, PROVIDER]);
+        assert_eq!(index.closed(&rfq_closed(0)), [PROVIDER]);
+    }
+
+    #[test]
+    fn a_runner_up_that_takes_over_reads_what_the_one_before_it_did() {
+        let mut index = BlobIndex::default();
+        index.opened(&rfq_opened(), &[]);
+        index.awarded(&awarded());
+        index.closed(&rfq_closed(1));
+        index.ended(CONTRACT);
+        let contract = ContractId::new(77);
+        let parties = Parties { buyer: BUYER, provider: STRANGER };
+        index.awarded(&Awarded { contract, parties, takes_over: Some(CONTRACT), ..awarded() });
+        assert_eq!(readers(&index, BlobSource::ContractInputs(contract)), [BUYER, STRANGER]);
     }
 
     #[test]
     fn the_deliverable_lies_under_the_provider_and_stays_readable_after_the_end() {
         let mut index = BlobIndex::default();
-        index.opened(&rfq_opened());
+        index.opened(&rfq_opened(), &[]);
         index.awarded(&awarded());
         index.delivered(&delivered());
         index.ended(CONTRACT);
@@ -200,7 +218,7 @@ mod tests {
     #[test]
     fn a_canceled_rfq_is_forgotten() {
         let mut index = BlobIndex::default();
-        index.opened(&rfq_opened());
+        index.opened(&rfq_opened(), &[]);
         index.closed(&RfqClosed { result: RfqResult::Canceled, ..rfq_closed(0) });
         assert_eq!(readers(&index, BlobSource::RfqSpec(RFQ)), []);
         assert!(index.rfqs.is_empty());
@@ -209,7 +227,7 @@ mod tests {
     #[test]
     fn the_oldest_closed_contracts_are_forgotten_first() {
         let mut index = BlobIndex::default();
-        index.opened(&rfq_opened());
+        index.opened(&rfq_opened(), &[]);
         index.awarded(&awarded());
         index.ended(CONTRACT);
         for n in 1..=CLOSED_CONTRACTS_KEPT as u64 {

@@ -49,7 +49,7 @@ impl Directory {
     }
 
     pub fn enrolled(&self, enrolled: &AgentEnrolled) {
-        let AgentEnrolled { agent, account, key, roles } = *enrolled;
+        let AgentEnrolled { agent, account, key, roles, attributes: _ } = *enrolled;
         self.write(|entries| entries.members.insert(key, Member { agent, account, roles }));
     }
 

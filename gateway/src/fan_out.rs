@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
+use gavel_protocol::limits::BOOK_SHOWN_MAX;
 use gavel_protocol::{
-    Accepted, AgentId, CancelCause, CloseReason, Codec, Command, Disclosure, Empty, Event,
-    LossReason, Name, Parties, PrivateEvent, PublicEvent, QuoteLost, Ranked, RankedResult,
-    RejectedAnswer, RfqAnnounced, RfqClosed, RfqClosedPublicly, RfqEnded, SequencedAnswer,
-    ServerMessage, SessionId, Stamped, StandingQuoteCanceled, TimestampNs,
+    Accepted, AgentId, Book, BookOpened, BookShown, CancelCause, CapabilityId, CloseReason, Codec,
+    Command, Declined, Disclosure, Event, MassQuote, MassQuoteAnswer, Micros, Name, Parties,
+    PrivateEvent, PublicEvent, QuoteLost, QuoteRef, QuoteShown, Ranked, RankedResult,
+    RejectedAnswer, RfqAnnounced, RfqClosed, RfqClosedPublicly, RfqEnded, RfqId, RfqOpened,
+    SequencedAnswer, ServerMessage, SessionId, Standby, StandbyEnded, StandingQuoteCanceled,
+    StreamPosition, TimestampNs,
 };
-use gavel_sequencer::{Batch, Consumer, Origin, StepView};
+use gavel_sequencer::{Batch, Consumer, Origin, Part, QueryAnswer, StepView};
 use rustc_hash::FxBuildHasher;
 
 use crate::answers::Answers;
@@ -72,7 +75,7 @@ impl FanOut {
 
     fn publish_step(&self, step: &StepView<'_>, answers: &mut Answers, streams: &mut Streams) {
         if let (Some(origin), Some(first)) = (step.origin, step.events.first()) {
-            self.answer(step.stamped, origin, first, answers);
+            self.answer(step, origin, first, answers);
         }
         if let (Command::SessionLost(lost), Some(Event::Rejected(_))) =
             (&step.stamped.request.command, step.events.first())
@@ -80,7 +83,8 @@ impl FanOut {
             // The core knows no such session: then there is nothing left to end.
             self.end_session(lost.agent, lost.session);
         }
-        let mut out = Splitter { fan_out: self, streams, is_public: false };
+        let command = &step.stamped.request.command;
+        let mut out = Splitter { fan_out: self, streams, command, is_public: false };
         for (event, ranking) in step.events_with_ranking() {
             out.split(event, ranking);
         }
@@ -89,9 +93,14 @@ impl FanOut {
         }
     }
 
-    fn answer(&self, stamped: &Stamped, origin: Origin, first: &Event, answers: &mut Answers) {
+    fn answer(&self, step: &StepView<'_>, origin: Origin, first: &Event, answers: &mut Answers) {
+        let stamped = step.stamped;
         if let Command::Logon(_) = stamped.request.command {
             return self.decide(stamped.ts_event, origin, first);
+        }
+        if let Command::MassQuote(quote) = &stamped.request.command {
+            let answer = mass_quote_answer(step, quote, origin.part);
+            return answers.push(&self.connections, origin, &answer);
         }
         let answer = match first.outcome() {
             Err(reason) => ServerMessage::Rejected(RejectedAnswer::of(reason)),
@@ -126,6 +135,18 @@ impl FanOut {
         self.count_sessions();
     }
 
+    fn query_answer(&self, answer: &QueryAnswer, streams: &Streams) -> ServerMessage {
+        match answer {
+            QueryAnswer::Statement(statement) => ServerMessage::Statement((**statement).clone()),
+            QueryAnswer::Book(book) => {
+                let key = StreamKey::Capability(book.capability);
+                let next = StreamPosition { stream_seq: streams.next(key) };
+                ServerMessage::Book(Book { next, ..(**book).clone() })
+            }
+            QueryAnswer::Rejected(reason) => ServerMessage::Rejected(RejectedAnswer::of(*reason)),
+        }
+    }
+
     fn end_session(&self, agent: AgentId, session: SessionId) {
         if let Some(connection) = self.sessions.ended(agent, session) {
             // It came back too late: the core had already been asked to end the session.
@@ -156,10 +177,10 @@ impl Consumer for FanOut {
                 self.publish_step(&step, &mut answers, &mut streams);
             }
             streams.flush();
-        }
-        for (origin, statement) in &batch.statements {
-            let statement = ServerMessage::Statement(statement.clone());
-            answers.push(&self.connections, *origin, &statement);
+            // Queries are answered as of the end of the batch, and so are the streams' numbers.
+            for (origin, answer) in &batch.query_answers {
+                answers.push(&self.connections, *origin, &self.query_answer(answer, &streams));
+            }
         }
         answers.flush();
     }
@@ -175,6 +196,8 @@ impl Consumer for FanOut {
 struct Splitter<'a> {
     fan_out: &'a FanOut,
     streams: &'a mut Streams,
+    /// What they followed from.
+    command: &'a Command,
     /// Whether a public stream has told of this step, or it may be told of.
     is_public: bool,
 }
@@ -193,16 +216,21 @@ impl Splitter<'_> {
                 directory.listed(e);
                 self.public(StreamKey::Exchange, PublicEvent::CapabilityListed(*e));
             }
-            Event::Halted {} => self.public(StreamKey::Exchange, PublicEvent::Halted(Empty {})),
-            Event::Reopened {} => self.public(StreamKey::Exchange, PublicEvent::Reopened(Empty {})),
+            Event::Halted(e) => self.public(reach(e.capability), PublicEvent::Halted(*e)),
+            Event::Reopened(e) => self.public(reach(e.capability), PublicEvent::Reopened(*e)),
+            Event::PriceBandSet(e) => {
+                self.public(StreamKey::Capability(e.capability), PublicEvent::PriceBandSet(*e));
+            }
             Event::Resumed(e) => self.public(StreamKey::Exchange, PublicEvent::Resumed(*e)),
             Event::SessionEnded(e) => edge.end_session(e.agent, e.session),
             Event::RfqOpened(e) => {
                 metrics.rfqs_opened.inc();
-                lock(&edge.blobs).opened(e);
-                let announced = PublicEvent::RfqAnnounced(RfqAnnounced::of(e));
-                self.public(StreamKey::Capability(e.terms.capability), announced);
+                self.open(e);
             }
+            Event::RfqTaken(e) => {
+                self.public(StreamKey::Capability(e.capability), PublicEvent::RfqTaken(*e));
+            }
+            Event::BookShown(e) => self.show_book(e, ranking),
             Event::RfqClosed(e) => self.close(e, ranking),
             Event::QuoteCanceled(e) => {
                 if e.cause != CancelCause::Agent {
@@ -238,9 +266,28 @@ impl Splitter<'_> {
                 lock(&edge.blobs).ended(e.contract);
                 self.parties(e.parties, PrivateEvent::ContractExpired(*e));
             }
+            Event::ContractTakenOver(e) => {
+                metrics.contracts_taken_over.inc();
+                lock(&edge.blobs).ended(e.contract);
+                self.parties(e.parties, PrivateEvent::ContractTakenOver(*e));
+            }
+            Event::StandbyEnded(e) => self.end_standby(e),
+            Event::ReputationChanged(e) => {
+                self.private(e.agent, PrivateEvent::ReputationChanged(*e));
+            }
+            Event::ProviderSuspended(e) => {
+                self.private(e.provider, PrivateEvent::ProviderSuspended(*e));
+            }
             // Sealed until the close, or known to whoever asked for it from the answer.
             Event::QuotePlaced(_)
             | Event::QuoteAmended(_)
+            | Event::QuotePicked(_)
+            | Event::RfqDeclined(_)
+            | Event::ProviderInvited(_)
+            | Event::MassQuoted(_)
+            | Event::LineRejected(_)
+            | Event::MassCanceled(_)
+            | Event::EnvelopeSigned(_)
             | Event::CancelKept(_)
             | Event::RfqCanceled(_)
             | Event::AccountEnrolled(_)
@@ -253,34 +300,106 @@ impl Splitter<'_> {
         }
     }
 
+    /// Announces an RFQ to whoever may answer it.
+    fn open(&mut self, opened: &RfqOpened) {
+        let Command::OpenRfq(command) = self.command else { return };
+        lock(&self.fan_out.blobs).opened(opened, &command.invited);
+        let announced = RfqAnnounced::of(opened, command);
+        if command.invited.is_empty() {
+            let key = StreamKey::Capability(opened.terms.capability);
+            return self.public(key, PublicEvent::RfqAnnounced(announced));
+        }
+        for provider in &command.invited {
+            self.private(*provider, PrivateEvent::Invited(announced.clone()));
+        }
+    }
+
     /// Splits a close: the buyer learns how it went, each loser its own reason, everybody the rest.
     fn close(&mut self, closed: &RfqClosed, ranking: &[Ranked]) {
         let metrics = &self.fan_out.metrics;
         metrics.rfqs_closed.inc();
         metrics.quotes_ranked.inc_by(ranking.len() as u64);
-        lock(&self.fan_out.blobs).closed(closed);
-        let RfqClosed { rfq, buyer, capability, result, clearing_price, disclosure, ranked } =
-            *closed;
-        let disclosed = match disclosure {
+        let invited = lock(&self.fan_out.blobs).closed(closed);
+        let RfqClosed { rfq, buyer, capability, result, awarded, clearing_price, .. } = *closed;
+        let disclosed = match closed.disclosure {
             Disclosure::Nothing => None,
             Disclosure::ClearingPrice => clearing_price,
         };
-        let ended = RfqEnded { rfq, result, quotes: ranked, clearing_price };
+        let declined = ranking.iter().filter(|e| matches!(e.result, RankedResult::Declined(_)));
+        let declined = u32::try_from(declined.count()).unwrap_or(u32::MAX);
+        let quotes = closed.ranked.saturating_sub(declined);
+        let ended = RfqEnded { rfq, result, quotes, awarded, clearing_price };
         self.private(buyer, PrivateEvent::RfqEnded(ended));
         for entry in ranking {
-            let RankedResult::Lost(reason) = entry.result else { continue };
-            let lost = QuoteLost {
-                rfq,
-                quote: entry.quote,
-                reason,
-                // Nothing was cleared, so nothing was ranked.
-                rank: (reason != LossReason::RfqCanceled).then_some(entry.rank),
-                winning_price: disclosed,
-            };
-            self.private(entry.provider, PrivateEvent::QuoteLost(lost));
+            self.tell(buyer, rfq, entry, disclosed);
         }
-        let closed = RfqClosedPublicly { rfq, result, clearing_price: disclosed };
-        self.public(StreamKey::Capability(capability), PublicEvent::RfqClosedPublicly(closed));
+        let closed = RfqClosedPublicly { rfq, result, awarded, clearing_price: disclosed };
+        if invited.is_empty() {
+            let key = StreamKey::Capability(capability);
+            return self.public(key, PublicEvent::RfqClosedPublicly(closed));
+        }
+        for provider in invited {
+            self.private(provider, PrivateEvent::InvitedRfqEnded(closed));
+        }
+    }
+
+    /// Tells one of those who answered what became of the answer.
+    fn tell(&mut self, buyer: AgentId, rfq: RfqId, entry: &Ranked, disclosed: Option<Micros>) {
+        let Ranked { provider, quote, rank, .. } = *entry;
+        match entry.result {
+            RankedResult::Lost(reason) => {
+                // Where nothing was cleared, nothing was ranked.
+                let rank = (rank > 0).then_some(rank);
+                let lost = QuoteLost { rfq, quote, reason, rank, winning_price: disclosed };
+                self.private(provider, PrivateEvent::QuoteLost(lost));
+            }
+            RankedResult::Standby(_) => {
+                self.private(provider, PrivateEvent::Standby(Standby { rfq, quote, rank }));
+            }
+            RankedResult::Declined(reason) => {
+                let declined = Declined { rfq, provider, reason };
+                self.private(buyer, PrivateEvent::Declined(declined));
+            }
+            // A winner gets its award.
+            RankedResult::Won | RankedResult::Shown => {}
+        }
+    }
+
+    /// Shows a buyer the best of its book.
+    fn show_book(&mut self, shown: &BookShown, ranking: &[Ranked]) {
+        let BookShown { rfq, buyer, pick_until, ranked } = *shown;
+        let opened =
+            BookOpened { rfq, pick_until, shown: ranked.min(BOOK_SHOWN_MAX), quotes: ranked };
+        self.private(buyer, PrivateEvent::BookOpened(opened));
+        for entry in ranking.iter().take(BOOK_SHOWN_MAX as usize) {
+            let Ranked { quote, provider, price, latency_ms, reputation_bps, score, .. } = *entry;
+            let barred =
+                if let RankedResult::Lost(reason) = entry.result { Some(reason) } else { None };
+            self.private(
+                buyer,
+                PrivateEvent::QuoteShown(QuoteShown {
+                    rfq,
+                    quote,
+                    provider,
+                    price,
+                    latency_ms,
+                    reputation_bps,
+                    score,
+                    rank: entry.rank,
+                    barred,
+                }),
+            );
+        }
+    }
+
+    /// Tells a quote that stood by why it has lost for good; one that takes over gets its award.
+    fn end_standby(&mut self, ended: &StandbyEnded) {
+        let StandbyEnded { rfq, provider, quote, rank, winning_price, .. } = *ended;
+        if let Some(reason) = ended.reason {
+            let (quote, rank) = (QuoteRef::Sealed(quote), Some(rank));
+            let lost = QuoteLost { rfq, quote, reason, rank, winning_price };
+            self.private(provider, PrivateEvent::QuoteLost(lost));
+        }
     }
 
     fn end_standing_quote(&mut self, ended: &StandingQuoteCanceled) {
@@ -306,6 +425,31 @@ impl Splitter<'_> {
         self.is_public = true;
         self.streams.push(key, StreamEvent::Public(event));
     }
+}
+
+/// Returns the stream that a halt concerns.
+fn reach(capability: Option<CapabilityId>) -> StreamKey {
+    capability.map_or(StreamKey::Exchange, StreamKey::Capability)
+}
+
+/// Answers the lines of a part of a mass quote.
+fn mass_quote_answer(step: &StepView<'_>, quote: &MassQuote, part: Part) -> ServerMessage {
+    let mut results = vec![None; quote.lines.len()];
+    for event in step.events {
+        match event {
+            Event::Rejected(rejected) => results.fill(Some(rejected.reason)),
+            Event::LineRejected(rejected) => {
+                results[rejected.line as usize] = Some(rejected.reason);
+            }
+            _ => {}
+        }
+    }
+    ServerMessage::MassQuoteAnswer(MassQuoteAnswer {
+        ts_event: step.stamped.ts_event,
+        first_line: part.first_line,
+        results,
+        last: part.last,
+    })
 }
 
 impl Connections {

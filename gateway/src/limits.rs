@@ -84,3 +84,6 @@ const _: () = assert!(HEARTBEAT_INTERVAL.nanos() < HEARTBEAT_TIMEOUT.nanos());
 const _: () = assert!(CAPABILITIES_PER_PAGE * 256 < FRAME_BYTES_MAX);
 const _: () = assert!(BLOBS_PER_CONNECTION_MAX < BLOBS_IN_FLIGHT_MAX);
 const _: () = assert!(BLOB_BYTES_PER_AGENT >= BLOB_BYTES_MAX);
+
+/// Lines of a mass quote that take their place in the order together.
+pub const MASS_QUOTE_PART_LINES: usize = 64;

@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     pub awards: Counter,
     pub contracts_settled: Counter,
     pub contracts_expired: Counter,
+    pub contracts_taken_over: Counter,
     pub standing_quotes_set: Counter,
     pub sessions: Gauge,
     pub connections: Gauge,
@@ -42,6 +43,11 @@ impl Metrics {
             ("awards", "Contracts that were concluded", &self.awards),
             ("contracts_settled", "Contracts that were paid", &self.contracts_settled),
             ("contracts_expired", "Contracts that ended undelivered", &self.contracts_expired),
+            (
+                "contracts_taken_over",
+                "Contracts that went on elsewhere",
+                &self.contracts_taken_over,
+            ),
             ("standing_quotes_set", "Standing quotes that were set", &self.standing_quotes_set),
         ] {
             registry.register(name, help, counter.clone());

@@ -1,10 +1,11 @@
 //! Events and batches for the tests of this crate.
 
 use gavel_protocol::{
-    AccountId, AgentEnrolled, AgentId, Awarded, CapabilityId, CapabilityListed, ClientId, Command,
-    ContractId, Currency, Delivered, Digest, Disclosure, DurationNs, Event, Format, Founded, Halt,
-    Micros, Parties, PublicKey, QuoteId, QuotePlaced, QuoteRef, Ranked, Request, RfqClosed, RfqId,
-    RfqOpened, RfqResult, RfqTerms, Roles, Settings, Stamped, StandingQuoteSet, TimestampNs,
+    AccountId, AgentEnrolled, AgentId, Attributes, Awarded, Breakdown, CapabilityId,
+    CapabilityListed, ClientId, Command, ContractId, Currency, Delivered, Digest, Disclosure,
+    DurationNs, Event, Founded, Halt, Micros, Offer, OpenRfq, Parties, PublicKey, QuoteId,
+    QuotePlaced, QuoteRef, Ranked, Request, RfqClosed, RfqId, RfqOpened, RfqResult, RfqTerms,
+    Roles, Settings, Stamped, StandingQuoteSet, TimestampNs,
 };
 use gavel_sequencer::{Batch, Origin, Step};
 
@@ -37,12 +38,18 @@ pub(crate) fn founded(operator_key: PublicKey) -> Founded {
         operator_account: AccountId::new(2),
         operator: OPERATOR,
         operator_key,
-        settings: Settings { fee_ppm: 0 },
+        settings: Settings::fee(0),
     }
 }
 
 pub(crate) fn enrolled(agent: AgentId, key: PublicKey) -> AgentEnrolled {
-    AgentEnrolled { agent, account: AccountId::new(100 + agent.raw()), key, roles: Roles::TRADER }
+    AgentEnrolled {
+        agent,
+        account: AccountId::new(100 + agent.raw()),
+        key,
+        roles: Roles::TRADER,
+        attributes: Attributes::default(),
+    }
 }
 
 pub(crate) fn listed() -> CapabilityListed {
@@ -61,21 +68,19 @@ pub(crate) fn rfq_opened() -> RfqOpened {
         account: AccountId::new(111),
         closes_at: at(9_000),
         terms: RfqTerms {
-            capability: CAPABILITY,
-            currency: usd(),
-            quantity: 1,
-            reserve: Micros::new(40),
-            format: Format::FirstPrice,
             window: DurationNs::from_secs(1),
-            admit_standing: false,
-            disclosure: Disclosure::ClearingPrice,
             delivery_within: DurationNs::from_secs(1),
             acceptance_within: DurationNs::from_secs(1),
             spec: digest(b's'),
             inputs: Some(digest(b'i')),
             terms: digest(b't'),
+            ..RfqTerms::plain(CAPABILITY, usd(), Micros::new(40))
         },
     }
+}
+
+pub(crate) fn open_rfq() -> OpenRfq {
+    OpenRfq::plain(ClientId::new(1), rfq_opened().terms)
 }
 
 pub(crate) fn rfq_closed(ranked: u32) -> RfqClosed {
@@ -84,6 +89,7 @@ pub(crate) fn rfq_closed(ranked: u32) -> RfqClosed {
         buyer: BUYER,
         capability: CAPABILITY,
         result: RfqResult::Awarded,
+        awarded: 1,
         clearing_price: Some(Micros::new(30)),
         disclosure: Disclosure::ClearingPrice,
         ranked,
@@ -91,7 +97,17 @@ pub(crate) fn rfq_closed(ranked: u32) -> RfqClosed {
 }
 
 pub(crate) fn ranked(provider: AgentId, rank: u32, result: gavel_protocol::RankedResult) -> Ranked {
-    Ranked { provider, quote: QuoteRef::Sealed(QUOTE), price: Micros::new(30), rank, result }
+    let price = Micros::new(30);
+    Ranked {
+        provider,
+        quote: QuoteRef::Sealed(QUOTE),
+        price,
+        score: price,
+        latency_ms: 0,
+        reputation_bps: 5_000,
+        rank,
+        result,
+    }
 }
 
 pub(crate) fn quote_placed() -> QuotePlaced {
@@ -99,8 +115,7 @@ pub(crate) fn quote_placed() -> QuotePlaced {
         quote: QUOTE,
         rfq: RFQ,
         provider: PROVIDER,
-        price: Micros::new(30),
-        valid_until: at(9_999),
+        offer: Offer::new(Micros::new(30), at(9_999)),
     }
 }
 
@@ -110,6 +125,7 @@ pub(crate) fn standing_quote_set(revision: u64) -> StandingQuoteSet {
         provider: PROVIDER,
         revision,
         price: Micros::new(30),
+        latency_ms: 0,
         capacity: 1,
         valid_until: at(9_999),
     }
@@ -121,11 +137,21 @@ pub(crate) fn awarded() -> Awarded {
         rfq: RFQ,
         parties: PARTIES,
         quote: QuoteRef::Sealed(QUOTE),
+        breakdown: Breakdown {
+            price: Micros::new(30),
+            latency_ms: 0,
+            latency: Micros::ZERO,
+            reputation_bps: 5_000,
+            reputation: Micros::ZERO,
+        },
         price: Micros::new(30),
         quantity: 1,
         total: Micros::new(30),
         currency: usd(),
+        bond: Micros::ZERO,
+        start_due: None,
         delivery_due: at(99_999),
+        takes_over: None,
     }
 }
 
@@ -140,7 +166,7 @@ pub(crate) fn delivered() -> Delivered {
 
 /// A command that stands for any other.
 pub(crate) fn any_command() -> Command {
-    Command::Halt(Halt { client_id: ClientId::new(1) })
+    Command::Halt(Halt { client_id: ClientId::new(1), capability: None })
 }
 
 /// A batch under construction.
@@ -188,7 +214,11 @@ impl Batches {
     /// Adds a step without an origin for each event.
     pub fn events(&mut self, events: &[Event]) -> &mut Self {
         for event in events {
-            self.step(None, any_command(), &[*event]);
+            let command = match event {
+                Event::RfqOpened(_) => Command::OpenRfq(Box::new(open_rfq())),
+                _ => any_command(),
+            };
+            self.step(None, command, &[*event]);
         }
         self
     }

@@ -11,7 +11,7 @@ use gavel_protocol::{
     AgentId, CloseReason, Codec, Command, DurationNs, Nonce, RejectReason, Request, SessionId,
     SessionLost, Subscribe, Topic,
 };
-use gavel_sequencer::{Inbox, Submission};
+use gavel_sequencer::{Inbox, Origin, Submission};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{ReadError, RecvStream, SendStream, VarInt};
 use rand::TryRng as _;
@@ -236,9 +236,17 @@ impl Reader<'_> {
         self.session.drain_submissions(&mut submissions);
         let is_idle = submissions.is_empty();
         for submission in submissions.drain(..) {
-            let session_seq = submission.origin.map_or(0, |origin| origin.session_seq);
-            if let Err(reason) = self.submit(submission) {
-                result = result.and(self.session.handle_refused(session_seq, reason));
+            let origin = submission.origin;
+            let lines = mass_quote_lines(&submission);
+            let Err(reason) = self.submit(submission) else { continue };
+            match (origin, lines) {
+                (Some(Origin { session_seq, part, .. }), Some(lines)) => {
+                    self.session.handle_refused_part(session_seq, part, lines, reason);
+                }
+                _ => {
+                    let session_seq = origin.map_or(0, |origin| origin.session_seq);
+                    result = result.and(self.session.handle_refused(session_seq, reason));
+                }
             }
         }
         self.submissions = submissions;
@@ -373,6 +381,14 @@ pub(crate) async fn end_lost_sessions(edge: Arc<Edge>) {
             },
             None => sessions.changed.notified().await,
         }
+    }
+}
+
+/// Returns how many lines of a mass quote a submission holds, if it holds any.
+fn mass_quote_lines(submission: &Submission) -> Option<usize> {
+    match &submission.request.command {
+        Command::MassQuote(quote) => Some(quote.lines.len()),
+        _ => None,
     }
 }
 

@@ -7,17 +7,19 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use gavel_protocol::limits::{HEARTBEAT_TIMEOUT, SESSION_GRACE_MAX};
 use gavel_protocol::{
     Challenge, ClientMessage, CloseReason, Codec, Command, DurationNs, FrameHeader, Frames,
-    Heartbeat, Logon, LogonAnswer, LogonRequest, Nonce, QueryKind, RULES_VERSION, RejectReason,
-    RejectedAnswer, Request, ResyncRequired, ServerMessage, StreamPosition, Subscribe, Subscribed,
-    TEMPLATE_VERSION, TimestampNs, Topic, logon_message,
+    Heartbeat, Logon, LogonAnswer, LogonRequest, MassQuote, MassQuoteAnswer, Nonce, QueryKind,
+    RULES_VERSION, RejectReason, RejectedAnswer, Request, ResyncRequired, ServerMessage,
+    StreamPosition, Subscribe, Subscribed, TEMPLATE_VERSION, TimestampNs, Topic, logon_message,
 };
 use gavel_risk::pretrade;
-use gavel_sequencer::{Origin, QueryRequest, Submission};
+use gavel_sequencer::{Origin, Part, QueryRequest, StateQuery, Submission};
 
 use crate::connection::{Claim, Decision};
 use crate::decode::{HEARTBEAT, LOGON_REQUEST, decode_command, decode_message};
 use crate::directory::{Directory, Member};
-use crate::limits::{HEARTBEAT_INTERVAL, LOGON_TIMEOUT, SUBSCRIPTIONS_PER_SESSION_MAX};
+use crate::limits::{
+    HEARTBEAT_INTERVAL, LOGON_TIMEOUT, MASS_QUOTE_PART_LINES, SUBSCRIPTIONS_PER_SESSION_MAX,
+};
 use crate::lock::lock;
 use crate::sessions::SharedNumbering;
 use crate::throttle::Throttle;
@@ -304,15 +306,42 @@ impl Session {
         command: Result<Command, RejectReason>,
     ) {
         let State::LoggedOn { member, sequenced_answers, .. } = self.state else { return };
-        let checked = if self.throttle.take(now) {
+        // What cannot be read costs as much as what can.
+        let tokens = command.as_ref().map_or(1, commands_in);
+        let checked = if self.throttle.take(now, tokens) {
             // The core checks this again; here it takes no place in the order.
-            command.and_then(|command| pretrade(&command).map(|()| command))
+            command.and_then(|command| {
+                pretrade(&command)?;
+                unsigned(&command)?;
+                Ok(command)
+            })
         } else {
             Err(RejectReason::Throttled)
         };
         match checked {
+            Ok(Command::MassQuote(quote)) => {
+                self.submit_parts(member, session_seq, sequenced_answers, quote);
+            }
             Ok(command) => self.submit(member, session_seq, sequenced_answers, command),
             Err(reason) => self.reject(session_seq, reason),
+        }
+    }
+
+    /// Takes a mass quote apart, so that no step of the core is long.
+    fn submit_parts(
+        &mut self,
+        member: Member,
+        session_seq: u64,
+        sequenced: bool,
+        quote: MassQuote,
+    ) {
+        let parts = quote.lines.chunks(MASS_QUOTE_PART_LINES);
+        let (mut first_line, last_part) = (0, parts.len() - 1);
+        for (index, lines) in parts.enumerate() {
+            let part = Part { first_line, last: index == last_part };
+            first_line += u32::try_from(lines.len()).expect("at most MASS_QUOTE_PART_LINES");
+            let command = Command::MassQuote(MassQuote { lines: lines.to_vec() });
+            self.submit_part(member, (session_seq, part), sequenced, command);
         }
     }
 
@@ -328,7 +357,9 @@ impl Session {
             ClientMessage::Unsubscribe(unsubscribe) => {
                 self.handle_unsubscribe(session_seq, unsubscribe.topic);
             }
-            ClientMessage::Subscribe(_) | ClientMessage::Query(_) if !self.throttle.take(now) => {
+            ClientMessage::Subscribe(_) | ClientMessage::Query(_)
+                if !self.throttle.take(now, 1) =>
+            {
                 self.reject(session_seq, RejectReason::Throttled);
             }
             ClientMessage::Subscribe(subscribe) => self.handle_subscribe(session_seq, subscribe),
@@ -385,16 +416,38 @@ impl Session {
     fn handle_query(&mut self, session_seq: u64, kind: QueryKind, directory: &Directory) {
         let State::LoggedOn { member, .. } = self.state else { return };
         match kind {
-            QueryKind::Statement => {
-                let origin = Origin { connection: self.connection, session_seq };
-                let query = QueryRequest { origin, agent: member.agent };
-                self.requests.push(SessionRequest::Query(query));
+            QueryKind::Statement => self.query(member, session_seq, StateQuery::Statement),
+            QueryKind::Book(capability) => {
+                self.query(member, session_seq, StateQuery::Book(capability));
             }
             QueryKind::Capabilities(after) => match directory.page(after) {
                 Some(page) => self.answer(session_seq, &ServerMessage::CapabilityList(page)),
                 None => self.reject(session_seq, RejectReason::UnknownCapability),
             },
         }
+    }
+
+    fn query(&mut self, member: Member, session_seq: u64, kind: StateQuery) {
+        let origin = Origin { connection: self.connection, session_seq, part: Part::WHOLE };
+        let query = QueryRequest { origin, agent: member.agent, kind };
+        self.requests.push(SessionRequest::Query(query));
+    }
+
+    /// Takes the edge's refusal of a part of a mass quote.
+    pub fn handle_refused_part(
+        &mut self,
+        session_seq: u64,
+        part: Part,
+        lines: usize,
+        reason: RejectReason,
+    ) {
+        let answer = ServerMessage::MassQuoteAnswer(MassQuoteAnswer {
+            ts_event: TimestampNs::default(),
+            first_line: part.first_line,
+            results: vec![Some(reason); lines],
+            last: part.last,
+        });
+        self.answer(session_seq, &answer);
     }
 
     /// Takes the edge's refusal of a submission or query.
@@ -480,8 +533,18 @@ impl Session {
     }
 
     fn submit(&mut self, member: Member, session_seq: u64, sequenced: bool, command: Command) {
+        self.submit_part(member, (session_seq, Part::WHOLE), sequenced, command);
+    }
+
+    fn submit_part(
+        &mut self,
+        member: Member,
+        (session_seq, part): (u64, Part),
+        sequenced: bool,
+        command: Command,
+    ) {
         self.submissions.push(Submission {
-            origin: Some(Origin { connection: self.connection, session_seq }),
+            origin: Some(Origin { connection: self.connection, session_seq, part }),
             sequenced_answer: sequenced,
             request: Request { agent: member.agent, command },
         });
@@ -494,6 +557,24 @@ impl Session {
     fn answer(&mut self, number: u64, message: &ServerMessage) {
         message.encode(self.codec, number, &mut self.output);
     }
+}
+
+/// No signature is verified yet, so none can be accepted: it would look as if it had been.
+fn unsigned(command: &Command) -> Result<(), RejectReason> {
+    let is_signed = match command {
+        Command::OpenRfq(c) => c.signature.is_some(),
+        Command::PlaceQuote(c) => c.signature.is_some(),
+        Command::AmendQuote(c) => c.signature.is_some(),
+        Command::TakeRfq(c) => c.signature.is_some(),
+        Command::SignEnvelope(_) => true,
+        _ => false,
+    };
+    if is_signed { Err(RejectReason::InvalidSignature) } else { Ok(()) }
+}
+
+/// Returns how many commands there are in one: the lines of a mass quote count each.
+fn commands_in(command: &Command) -> usize {
+    if let Command::MassQuote(quote) = command { quote.lines.len().max(1) } else { 1 }
 }
 
 #[cfg(test)]

@@ -129,6 +129,11 @@ impl Streams {
         (SubscribeResult::Opened { next: from }, Some(subscription))
     }
 
+    /// Returns the number of a stream's next event.
+    pub fn next(&self, key: StreamKey) -> u64 {
+        self.streams.get(&key).map_or(1, |stream| stream.next)
+    }
+
     /// Ends a subscription: nothing is appended to it any more.
     pub fn unsubscribe(&mut self, key: StreamKey, subscription: &Arc<Subscription>) {
         let Some(stream) = self.streams.get_mut(&key) else { return };

@@ -17,9 +17,10 @@ impl Throttle {
         Self { interval: DurationNs::from_nanos(interval), full_at: DurationNs::ZERO }
     }
 
-    /// Takes a token at `now`. Returns whether there was one.
-    pub fn take(&mut self, now: DurationNs) -> bool {
-        let full_at = self.full_at.max(now).plus(self.interval);
+    /// Takes so many tokens at `now`. Returns whether they were there; if not, none is taken.
+    pub fn take(&mut self, now: DurationNs, tokens: usize) -> bool {
+        let cost = DurationNs::from_nanos(self.interval.nanos().saturating_mul(tokens as u64));
+        let full_at = self.full_at.max(now).plus(cost);
         let allowed = full_at <= now.plus(DurationNs::from_secs(1));
         if allowed {
             self.full_at = full_at;
@@ -36,10 +37,14 @@ mod tests {
     fn a_burst_is_one_second_long_and_then_the_rate_holds() {
         let mut throttle = Throttle::new(10);
         let start = DurationNs::from_secs(5);
-        let taken = |throttle: &mut Throttle, now| (0..100).filter(|_| throttle.take(now)).count();
+        let taken =
+            |throttle: &mut Throttle, now| (0..100).filter(|_| throttle.take(now, 1)).count();
         assert_eq!(taken(&mut throttle, start), 10);
         assert_eq!(taken(&mut throttle, start.plus(DurationNs::from_millis(99))), 0);
         assert_eq!(taken(&mut throttle, start.plus(DurationNs::from_millis(300))), 3);
-        assert_eq!(taken(&mut throttle, start.plus(DurationNs::from_secs(60))), 10);
+        let later = start.plus(DurationNs::from_secs(60));
+        assert!(!throttle.take(later, 11), "more than there ever are");
+        assert!(throttle.take(later, 7));
+        assert_eq!(taken(&mut throttle, later), 3);
     }
 }

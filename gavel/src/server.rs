@@ -67,7 +67,7 @@ impl Server {
             name,
             id_key: Digest::new(random_bytes()?),
             operator_key: PublicKey::new(operator.verifying_key().to_bytes()),
-            settings: Settings { fee_ppm },
+            settings: Settings::fee(fee_ppm),
         };
         let (inbox, fan_out) = (Inbox::new(), FanOut::new());
         let config = SequencerConfig { layout, found, alive: Some(data.alive()) };

@@ -1,23 +1,31 @@
-//! Clearing: the market's rule as a pure function of what competes.
+//! Clearing: the market's rules as pure functions of what competes.
 
 use alloc::vec::Vec;
 
-use gavel_protocol::{AccountId, AgentId, LossReason, Micros, QuoteRef, Ranked, RankedResult};
+use gavel_protocol::limits::AWARDS_PER_RFQ_MAX;
+use gavel_protocol::{
+    AccountId, Breakdown, Format, LossReason, Micros, Offer, QuoteRef, Ranked, RankedResult,
+    RfqTerms,
+};
+use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::limits::CANDIDATES_MAX;
+use crate::owner::Owner;
 
 /// Something that competes at a close.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Candidate {
     /// Who quotes.
-    pub provider: AgentId,
-    /// For which account.
-    pub account: AccountId,
+    pub owner: Owner,
     /// Which of its quotes.
     pub quote: QuoteRef,
-    /// The price per unit.
-    pub price: Micros,
-    /// The place among ties: the sequence number of its last change of price.
+    /// What it offers.
+    pub offer: Offer,
+    /// What it has put up.
+    pub bond: Micros,
+    /// The provider's reputation at the close.
+    pub reputation_bps: u16,
+    /// The place among ties: the sequence number of its last change.
     pub priority: u64,
     /// Why it cannot win, whatever its price; none if it can.
     pub barred: Option<LossReason>,
@@ -28,6 +36,30 @@ impl Candidate {
     pub fn bar(&mut self, reason: LossReason) {
         self.barred = Some(self.barred.map_or(reason, |other| other.min(reason)));
     }
+
+    /// Returns the parts of its score.
+    pub fn breakdown(&self, terms: &RfqTerms) -> Breakdown {
+        let (latency_ms, reputation_bps) = (self.offer.latency_ms, self.reputation_bps);
+        let scored = |part: Option<Micros>| part.expect("invariant: weights are limited");
+        Breakdown {
+            price: self.offer.price,
+            latency_ms,
+            latency: scored(terms.scoring.latency(latency_ms)),
+            reputation_bps,
+            reputation: scored(terms.scoring.reputation(reputation_bps)),
+        }
+    }
+}
+
+/// Units that are awarded to a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// Who wins.
+    pub winner: Candidate,
+    /// How many units.
+    pub quantity: u32,
+    /// What is paid per unit.
+    pub price: Micros,
 }
 
 /// What a close competes over, and the memory to rank it without allocating.
@@ -35,16 +67,27 @@ impl Candidate {
 pub struct Clearing {
     /// What competes. Fill it, then call [`clear`].
     pub candidates: Vec<Candidate>,
-    order: Vec<u128>,
+    /// Who won what, once it is cleared; the best first.
+    pub fills: Vec<Fill>,
+    order: Vec<Place>,
 }
+
+/// A candidate's place: whether it is barred, its score, its priority and its index in one integer.
+type Place = u128;
 
 impl Clearing {
     /// Makes room for the largest close there may be.
     pub fn new() -> Self {
         Self {
             candidates: Vec::with_capacity(CANDIDATES_MAX),
+            fills: Vec::with_capacity(AWARDS_PER_RFQ_MAX as usize),
             order: Vec::with_capacity(CANDIDATES_MAX),
         }
+    }
+
+    /// Returns the candidates in the order of the ranked list, once they are ranked.
+    pub fn in_order(&self) -> impl Iterator<Item = &Candidate> {
+        self.order.iter().map(|place| &self.candidates[index_of(*place)])
     }
 }
 
@@ -54,106 +97,170 @@ impl Default for Clearing {
     }
 }
 
-/// Bits of a packed key below the flag that bars a candidate: price, priority, index.
-const PRICE_BITS: u32 = 63;
+/// Bits of a packed key below the flag that bars a candidate: score, priority, index.
+const SCORE_BITS: u32 = 63;
 const PRIORITY_BITS: u32 = 48;
 const INDEX_BITS: u32 = 16;
 
-const _: () = assert!(1 + PRICE_BITS + PRIORITY_BITS + INDEX_BITS == 128);
+const _: () = assert!(1 + SCORE_BITS + PRIORITY_BITS + INDEX_BITS == 128);
 const _: () = assert!(CANDIDATES_MAX < 1 << INDEX_BITS);
 
-/// Clears by first price: the lowest price that is not above the reserve wins and is paid; ties go
-/// to the earlier place. Agents can verify that from their own feed; a drawn tie-break would need a
-/// seed and could not be checked from outside.
+/// Clears by first or second price: the lowest score wins; ties go to the earlier place. Agents can
+/// verify that from their own feed; a drawn tie-break would need a seed and could not be checked
+/// from outside.
 ///
-/// Appends the ranked list to `ranking`, those that cannot win last, and returns the winner.
+/// Fills [`Clearing::fills`], and appends the ranked list to `ranking`: those that cannot win come
+/// last. Returns the price at the margin: the highest that is paid per unit, if anybody won.
+///
+/// Units go to quotes by score, and each winner gets what it can do of what is left. One that does
+/// all of its units or none, and does not fit any more, is passed over. By first price a winner is
+/// paid what it asked. By second price (Vickrey 1961, with a score as in Che 1993) it is paid the
+/// price at which its score would equal that of the best losing unit of another account; without
+/// one, the reserve; never more than the reserve.
 pub fn clear(
     clearing: &mut Clearing,
-    reserve: Micros,
+    terms: &RfqTerms,
     ranking: &mut Vec<Ranked>,
-) -> Option<Candidate> {
-    let Clearing { candidates, order } = clearing;
+) -> Option<Micros> {
+    let ranked_before = ranking.len();
+    rank(clearing, terms, ranking);
+    let Clearing { candidates, fills, order } = clearing;
+    fills.clear();
+    let ranked = &mut ranking[ranked_before..];
+
+    let (mut left, mut last_score) = (terms.quantity, None);
+    let mut losing = Losing::default();
+    for (entry, place) in ranked.iter_mut().zip(order.iter()) {
+        let candidate = &candidates[index_of(*place)];
+        if candidate.barred.is_some() {
+            break;
+        }
+        let most = candidate.offer.quantity.min(terms.quantity);
+        let fits = !candidate.offer.all_or_none || most <= left;
+        let full = fills.len() >= AWARDS_PER_RFQ_MAX as usize;
+        let quantity = if fits && !full { most.min(left) } else { 0 };
+        if quantity < most {
+            losing.add(candidate.owner.account, entry.score);
+        }
+        if quantity > 0 {
+            left -= quantity;
+            last_score = Some(entry.score);
+            entry.result = RankedResult::Won;
+            fills.push(Fill { winner: *candidate, quantity, price: candidate.offer.price });
+        } else if left > 0 {
+            entry.result = RankedResult::Lost(LossReason::Unfillable);
+        }
+    }
+    if terms.format == Format::SecondPrice {
+        for fill in fills.iter_mut() {
+            fill.price = second_price(fill, &losing, terms);
+        }
+    }
+    name_losers(ranked, last_score);
+    fills.iter().map(|fill| fill.price).max()
+}
+
+/// Ranks what competes, without saying who wins. Appends the ranked list to `ranking`; whoever can
+/// win is [`RankedResult::Shown`].
+pub fn rank(clearing: &mut Clearing, terms: &RfqTerms, ranking: &mut Vec<Ranked>) {
+    let Clearing { candidates, order, .. } = clearing;
     order.clear();
     for (index, candidate) in candidates.iter_mut().enumerate() {
-        if candidate.price > reserve {
+        if candidate.offer.price > terms.reserve {
             candidate.bar(LossReason::AboveReserve);
         }
-        order.push(packed(candidate, index));
+        if !terms.split && candidate.offer.quantity < terms.quantity {
+            candidate.bar(LossReason::Unfillable);
+        }
+        order.push(packed(candidate, score(candidate, terms), index));
     }
     order.sort_unstable();
+    ranking.extend((1..).zip(order.iter()).map(|(rank, place)| {
+        let candidate = &candidates[index_of(*place)];
+        Ranked {
+            provider: candidate.owner.agent,
+            quote: candidate.quote,
+            price: candidate.offer.price,
+            score: score_of(*place),
+            latency_ms: candidate.offer.latency_ms,
+            reputation_bps: candidate.reputation_bps,
+            rank,
+            result: candidate.barred.map_or(RankedResult::Shown, RankedResult::Lost),
+        }
+    }));
+}
 
-    let winner = match order.first().map(|key| candidates[index_of(*key)]) {
-        Some(first) if first.barred.is_none() => Some(first),
-        Some(_) | None => None,
-    };
-    for (rank, key) in (1_u32..).zip(order.iter()) {
-        let Candidate { provider, quote, price, barred, .. } = candidates[index_of(*key)];
-        let result = match (barred, winner) {
-            (Some(reason), _) => RankedResult::Lost(reason),
-            (None, _) if rank == 1 => RankedResult::Won,
-            (None, Some(winner)) if price == winner.price => RankedResult::Lost(LossReason::Tied),
-            (None, _) if rank == 2 => RankedResult::Lost(LossReason::Cover),
-            (None, _) => RankedResult::Lost(LossReason::Outscored),
-        };
-        ranking.push(Ranked { provider, quote, price, rank, result });
+/// Returns what a candidate asks for with everything that counts.
+fn score(candidate: &Candidate, terms: &RfqTerms) -> Micros {
+    let Breakdown { price, latency, reputation, .. } = candidate.breakdown(terms);
+    let sum = price.plus(latency).and_then(|sum| sum.plus(reputation));
+    sum.expect("invariant: weights are limited so that every score fits")
+}
+
+/// The best losing units: of the best account, and of the best other one.
+#[derive(Default)]
+struct Losing {
+    best: Option<(AccountId, Micros)>,
+    other: Option<Micros>,
+}
+
+impl Losing {
+    /// Adds losing units; scores come in ascending order.
+    fn add(&mut self, account: AccountId, score: Micros) {
+        match self.best {
+            None => self.best = Some((account, score)),
+            Some((best, _)) if best != account && self.other.is_none() => self.other = Some(score),
+            Some(_) => {}
+        }
     }
-    winner
+
+    /// Returns the score of the best losing unit of another account.
+    fn against(&self, account: AccountId) -> Option<Micros> {
+        match self.best {
+            Some((best, score)) if best != account => Some(score),
+            Some(_) | None => self.other,
+        }
+    }
+}
+
+fn second_price(fill: &Fill, losing: &Losing, terms: &RfqTerms) -> Micros {
+    let Some(rival) = losing.against(fill.winner.owner.account) else { return terms.reserve };
+    let ahead = rival.minus(score(&fill.winner, terms));
+    let price = ahead.and_then(|ahead| fill.winner.offer.price.plus(ahead));
+    price.expect("invariant: scores are above zero and fit").min(terms.reserve)
+}
+
+/// Tells those that could have won why they did not.
+fn name_losers(ranked: &mut [Ranked], last_score: Option<Micros>) {
+    let mut covered = false;
+    for entry in ranked.iter_mut().filter(|entry| entry.result == RankedResult::Shown) {
+        let reason = match last_score {
+            Some(last) if entry.score == last => LossReason::Tied,
+            Some(_) | None if !covered => LossReason::Cover,
+            Some(_) | None => LossReason::Outscored,
+        };
+        covered = true;
+        entry.result = RankedResult::Lost(reason);
+    }
 }
 
 /// Packs a candidate's place into one integer, so that ranking is one sort of integers.
-fn packed(candidate: &Candidate, index: usize) -> u128 {
-    let price = candidate.price.raw();
-    assert!(price > 0, "invariant: prices are checked before they compete");
+fn packed(candidate: &Candidate, score: Micros, index: usize) -> Place {
+    let score = score.raw();
+    assert!(score > 0, "invariant: prices are checked before they compete");
     assert!(candidate.priority < 1 << PRIORITY_BITS, "invariant: sequence numbers fit 48 bits");
     let barred = u128::from(candidate.barred.is_some());
-    (((barred << PRICE_BITS | u128::from(price.unsigned_abs())) << PRIORITY_BITS)
+    (((barred << SCORE_BITS | u128::from(score.unsigned_abs())) << PRIORITY_BITS)
         | u128::from(candidate.priority))
         << INDEX_BITS
         | index as u128
 }
 
-fn index_of(key: u128) -> usize {
-    (key & ((1 << INDEX_BITS) - 1)) as usize
+fn index_of(place: Place) -> usize {
+    (place & ((1 << INDEX_BITS) - 1)) as usize
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use gavel_protocol::QuoteId;
-
-    fn cleared(quotes: &[(i64, u64)], reserve: i64) -> Vec<(u64, RankedResult)> {
-        let mut clearing = Clearing::new();
-        clearing.candidates.extend(quotes.iter().map(|(price, priority)| Candidate {
-            provider: AgentId::new(*priority),
-            account: AccountId::new(*priority),
-            quote: QuoteRef::Sealed(QuoteId::new(*priority)),
-            price: Micros::new(*price),
-            priority: *priority,
-            barred: None,
-        }));
-        let mut ranking = Vec::new();
-        clear(&mut clearing, Micros::new(reserve), &mut ranking);
-        ranking.iter().map(|ranked| (ranked.provider.raw(), ranked.result)).collect()
-    }
-
-    #[test]
-    fn ties_go_to_the_earlier_place() {
-        use LossReason::{AboveReserve, Outscored, Tied};
-        let ranked = cleared(&[(30, 2), (40, 3), (30, 1), (35, 4)], 39);
-        assert_eq!(
-            ranked,
-            [
-                (1, RankedResult::Won),
-                (2, RankedResult::Lost(Tied)),
-                (4, RankedResult::Lost(Outscored)),
-                (3, RankedResult::Lost(AboveReserve)),
-            ]
-        );
-    }
-
-    #[test]
-    fn nothing_below_the_reserve_means_nobody_wins() {
-        let ranked = cleared(&[(30, 2), (40, 3)], 29);
-        assert!(ranked.iter().all(|(_, result)| *result != RankedResult::Won));
-    }
+fn score_of(place: Place) -> Micros {
+    let score = place >> (PRIORITY_BITS + INDEX_BITS) & ((1 << SCORE_BITS) - 1);
+    Micros::new(i64::try_from(score).expect("63 bits fit an i64"))
 }

@@ -11,13 +11,19 @@ extern crate alloc;
 
 mod chain;
 mod clearing;
+mod dutch;
 mod heap;
+mod invitations;
 pub mod limits;
+mod owner;
 mod rfqs;
 mod standing;
 
 pub use chain::{Chain, Links};
-pub use clearing::{Candidate, Clearing, clear};
+pub use clearing::{Candidate, Clearing, Fill, clear, rank};
+pub use dutch::{Dutch, Exclusive};
 pub use heap::{Frontier, IndexedHeap, Positions};
-pub use rfqs::{Quote, Rfq, Rfqs};
+pub use invitations::Invitations;
+pub use owner::{Owner, Slots};
+pub use rfqs::{Quote, Rfq, Rfqs, Taken};
 pub use standing::{StandingQuote, StandingQuotes, Update};

@@ -1,18 +1,23 @@
-//! Open RFQs and the sealed quotes they collect.
+//! Open RFQs and the answers they collect: sealed quotes, and declines.
 
 use alloc::vec::Vec;
 
 use gavel_protocol::{
-    AccountId, AgentId, LossReason, Micros, QuoteId, QuoteRef, RejectReason, RfqId, RfqTerms,
-    TimestampNs,
+    AccountId, AgentId, CapabilityId, Digest, DurationNs, Micros, NoQuoteReason, Offer, QuoteId,
+    RejectReason, RfqId, RfqTerms, TimestampNs,
 };
 use hashbrown::HashMap;
+use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 use slab::Slab;
 
 use crate::chain::{Chain, Links};
-use crate::clearing::Candidate;
-use crate::limits::{QUOTES_LIVE_MAX, QUOTES_PER_RFQ_MAX, RFQS_OPEN_MAX};
+use crate::dutch::Dutch;
+use crate::invitations::Invitations;
+use crate::limits::{
+    CAPABILITIES_MAX, DUTCH_OPEN_MAX, QUOTES_LIVE_MAX, QUOTES_PER_RFQ_MAX, RFQS_OPEN_MAX,
+};
+use crate::owner::Owner;
 
 /// An open RFQ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,36 +25,61 @@ pub struct Rfq {
     /// Its id.
     pub id: RfqId,
     /// Who asks.
-    pub buyer: AgentId,
-    /// For which account.
-    pub account: AccountId,
+    pub owner: Owner,
+    /// When it was opened, on the market's own clock.
+    pub opened_at: TimestampNs,
     /// When it closes, on the market's own clock.
     pub closes_at: TimestampNs,
     /// What is asked for.
     pub terms: RfqTerms,
+    /// What a signed quote must name.
+    pub digest: Option<Digest>,
+    /// How long the Dutch prices of its capability had stood still before it was opened.
+    pub stopped_before: DurationNs,
+    /// What was taken of it already, if it is Dutch.
+    pub taken: Taken,
+    /// Whether it is closed, and the buyer is picking.
+    pub picking: bool,
+    /// Whether only those who are invited may answer.
+    pub directed: bool,
+    pub(crate) invitations: Chain,
     quotes: Chain,
     of_buyer: Links,
+    of_capability: Links,
 }
 
-/// A live sealed quote.
+/// What was taken of a Dutch RFQ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Taken {
+    /// Units.
+    pub quantity: u32,
+    /// How many times.
+    pub times: u32,
+    /// The price per unit of the last time, which is the highest.
+    pub price: Option<Micros>,
+}
+
+/// A provider's answer to an RFQ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
     /// Its id.
     pub id: QuoteId,
     /// The RFQ it answers.
     pub rfq: RfqId,
-    /// Who quotes.
-    pub provider: AgentId,
-    /// For which account.
-    pub account: AccountId,
-    /// The price per unit.
-    pub price: Micros,
+    /// Who answers.
+    pub owner: Owner,
+    /// What is offered; without meaning if it is declined.
+    pub offer: Offer,
+    /// Why there is no quote, if the provider has declined.
+    pub declined: Option<NoQuoteReason>,
+    /// What was put up for it.
+    pub bond: Micros,
+    /// The provider's reputation at the close, while the buyer is picking.
+    pub reputation_bps: u16,
     /// The place among ties.
     pub priority: u64,
     /// The sequence number of the command that placed it.
     pub placed: u64,
-    /// Firm until then.
-    pub valid_until: TimestampNs,
     in_rfq: Links,
     of_provider: Links,
 }
@@ -59,50 +89,76 @@ pub struct Quote {
 pub struct Rfqs {
     rfqs: Slab<Rfq>,
     rfq_slots: HashMap<RfqId, u32, FxBuildHasher>,
+    dutch: HashMap<u32, Dutch, FxBuildHasher>,
+    /// Who was invited to what.
+    pub invitations: Invitations,
     quotes: Slab<Quote>,
     quote_slots: HashMap<QuoteId, u32, FxBuildHasher>,
-    /// At most one live quote per RFQ and account.
-    quoted: HashMap<(RfqId, AccountId), u32, FxBuildHasher>,
-    of_providers: HashMap<AgentId, Chain, FxBuildHasher>,
-    of_buyers: HashMap<AgentId, Chain, FxBuildHasher>,
+    /// At most one answer per RFQ and account.
+    answers: HashMap<(RfqId, AccountId), u32, FxBuildHasher>,
+    /// By the agents' slots.
+    of_agents: Vec<OfAgent>,
+    /// The RFQs that everybody may answer.
+    of_capabilities: HashMap<CapabilityId, Chain, FxBuildHasher>,
+}
+
+/// What one agent has open.
+#[derive(Clone, Copy, Debug, Default)]
+struct OfAgent {
+    rfqs: Chain,
+    quotes: Chain,
 }
 
 impl Rfq {
     /// Describes an RFQ without quotes.
     pub fn new(
         id: RfqId,
-        (buyer, account): (AgentId, AccountId),
-        closes_at: TimestampNs,
+        owner: Owner,
+        (opened_at, closes_at): (TimestampNs, TimestampNs),
         terms: RfqTerms,
     ) -> Self {
-        let (quotes, of_buyer) = (Chain::default(), Links::default());
-        Self { id, buyer, account, closes_at, terms, quotes, of_buyer }
+        Self {
+            id,
+            owner,
+            opened_at,
+            closes_at,
+            terms,
+            digest: None,
+            stopped_before: DurationNs::ZERO,
+            taken: Taken::default(),
+            picking: false,
+            directed: false,
+            invitations: Chain::default(),
+            quotes: Chain::default(),
+            of_buyer: Links::default(),
+            of_capability: Links::default(),
+        }
     }
 
-    /// Returns how many quotes it has collected.
-    pub fn quotes(&self) -> u32 {
+    /// Returns how many answers it has collected.
+    pub fn answers(&self) -> u32 {
         self.quotes.len()
+    }
+
+    /// Returns when quotes become irrevocable, on the market's own clock.
+    pub fn cutoff_at(&self) -> TimestampNs {
+        self.closes_at.before(self.terms.cutoff)
     }
 }
 
 impl Quote {
     /// Describes a quote that is placed by the command `placed`.
-    pub fn new(
-        id: QuoteId,
-        rfq: RfqId,
-        (provider, account): (AgentId, AccountId),
-        (price, placed): (Micros, u64),
-        valid_until: TimestampNs,
-    ) -> Self {
+    pub fn new(id: QuoteId, rfq: RfqId, owner: Owner, offer: Offer, placed: u64) -> Self {
         Self {
             id,
             rfq,
-            provider,
-            account,
-            price,
+            owner,
+            offer,
+            declined: None,
+            bond: Micros::ZERO,
+            reputation_bps: 0,
             priority: placed,
             placed,
-            valid_until,
             in_rfq: Links::default(),
             of_provider: Links::default(),
         }
@@ -117,11 +173,16 @@ impl Rfqs {
         Self {
             rfqs: Slab::with_capacity(RFQS_OPEN_MAX as usize),
             rfq_slots: HashMap::with_capacity_and_hasher(map(RFQS_OPEN_MAX), FxBuildHasher),
+            dutch: HashMap::with_capacity_and_hasher(map(DUTCH_OPEN_MAX), FxBuildHasher),
+            invitations: Invitations::new(),
             quotes: Slab::with_capacity(QUOTES_LIVE_MAX as usize),
             quote_slots: HashMap::with_capacity_and_hasher(map(QUOTES_LIVE_MAX), FxBuildHasher),
-            quoted: HashMap::with_capacity_and_hasher(map(QUOTES_LIVE_MAX), FxBuildHasher),
-            of_providers: HashMap::with_capacity_and_hasher(map(agents_max), FxBuildHasher),
-            of_buyers: HashMap::with_capacity_and_hasher(map(agents_max), FxBuildHasher),
+            answers: HashMap::with_capacity_and_hasher(map(QUOTES_LIVE_MAX), FxBuildHasher),
+            of_agents: Vec::with_capacity(agents_max as usize),
+            of_capabilities: HashMap::with_capacity_and_hasher(
+                map(CAPABILITIES_MAX),
+                FxBuildHasher,
+            ),
         }
     }
 
@@ -135,14 +196,33 @@ impl Rfqs {
         self.rfqs.is_empty()
     }
 
+    /// Returns whether there is room for another Dutch RFQ.
+    pub fn has_room_for_dutch(&self) -> bool {
+        self.dutch.len() < DUTCH_OPEN_MAX as usize
+    }
+
     /// Adds an RFQ, and returns its slot: a small number that is its own while it is open.
-    pub fn open(&mut self, rfq: Rfq) -> u32 {
+    pub fn open(&mut self, rfq: Rfq, dutch: Option<Dutch>) -> u32 {
         assert!(self.len() < RFQS_OPEN_MAX as usize, "invariant: room is checked before");
         let slot = slot(self.rfqs.insert(rfq));
         let before = self.rfq_slots.insert(rfq.id, slot);
         assert!(before.is_none(), "invariant: an RFQ is opened once: {}", rfq.id);
-        self.of_buyers.entry(rfq.buyer).or_default().push(&mut self.rfqs, slot, of_buyer);
+        if let Some(dutch) = dutch {
+            self.dutch.insert(slot, dutch);
+        }
+        let mine = of_agent(&mut self.of_agents, rfq.owner.slots.agent);
+        mine.rfqs.push(&mut self.rfqs, slot, of_buyer);
+        if !rfq.directed {
+            let chain = self.of_capabilities.entry(rfq.terms.capability).or_default();
+            chain.push(&mut self.rfqs, slot, of_capability);
+        }
         slot
+    }
+
+    /// Invites a provider to answer the RFQ in `slot`, which is directed.
+    pub fn invite(&mut self, slot: u32, provider: AgentId) {
+        let rfq = &mut self.rfqs[slot as usize];
+        self.invitations.add(&mut rfq.invitations, provider);
     }
 
     /// Returns the slot of an open RFQ.
@@ -155,14 +235,24 @@ impl Rfqs {
         &self.rfqs[slot as usize]
     }
 
+    /// Returns the RFQ in a slot, for a change of its deadline or of what was taken.
+    pub fn at_mut(&mut self, slot: u32) -> &mut Rfq {
+        &mut self.rfqs[slot as usize]
+    }
+
+    /// Returns the price curve of the RFQ in a slot, if it is Dutch.
+    pub fn dutch(&self, slot: u32) -> Option<&Dutch> {
+        self.dutch.get(&slot)
+    }
+
     /// Returns every open RFQ, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Rfq> {
         self.rfqs.iter().map(|(_, rfq)| rfq)
     }
 
-    /// Returns the agent's open RFQs, oldest first.
-    pub fn rfqs_of(&self, agent: AgentId) -> impl Iterator<Item = &Rfq> {
-        let mut next = self.of_buyers.get(&agent).and_then(Chain::first);
+    /// Returns the open RFQs of the agent in a slot, oldest first.
+    pub fn rfqs_of(&self, agent_slot: u32) -> impl Iterator<Item = &Rfq> {
+        let mut next = self.of_agents.get(agent_slot as usize).and_then(|of| of.rfqs.first());
         core::iter::from_fn(move || {
             let rfq = &self.rfqs[next? as usize];
             next = rfq.of_buyer.after();
@@ -170,24 +260,37 @@ impl Rfqs {
         })
     }
 
-    /// Returns every live quote, in no particular order.
+    /// Returns the open RFQs of a capability that everybody may answer, with their slots, oldest
+    /// first, and how many there are.
+    pub fn rfqs_for(&self, capability: CapabilityId) -> (u32, impl Iterator<Item = (u32, &Rfq)>) {
+        let chain = self.of_capabilities.get(&capability).copied().unwrap_or_default();
+        let mut next = chain.first();
+        let rfqs = core::iter::from_fn(move || {
+            let slot = next?;
+            let rfq = &self.rfqs[slot as usize];
+            next = rfq.of_capability.after();
+            Some((slot, rfq))
+        });
+        (chain.len(), rfqs)
+    }
+
+    /// Returns every answer, in no particular order.
     pub fn quotes(&self) -> impl Iterator<Item = &Quote> {
         self.quotes.iter().map(|(_, quote)| quote)
     }
 
-    /// Returns whether the account has a live quote for the RFQ.
-    pub fn has_quoted(&self, rfq: RfqId, account: AccountId) -> bool {
-        self.quoted.contains_key(&(rfq, account))
+    /// Returns the account's answer to the RFQ.
+    pub fn answer_of(&self, rfq: RfqId, account: AccountId) -> Option<&Quote> {
+        self.answers.get(&(rfq, account)).map(|slot| &self.quotes[*slot as usize])
     }
 
-    /// Checks that the RFQ in `slot` has room for another quote.
+    /// Checks that the RFQ in `slot` has room for another answer.
     ///
     /// # Errors
     ///
     /// [`RejectReason::RfqFull`] or `TableFull`.
     pub fn check_room(&self, slot: u32) -> Result<(), RejectReason> {
-        let rfq = self.at(slot);
-        if rfq.quotes.len() >= QUOTES_PER_RFQ_MAX {
+        if self.at(slot).quotes.len() >= QUOTES_PER_RFQ_MAX {
             return Err(RejectReason::RfqFull);
         }
         if self.quotes.len() >= QUOTES_LIVE_MAX as usize {
@@ -196,59 +299,53 @@ impl Rfqs {
         Ok(())
     }
 
-    /// Adds a quote to the RFQ in `slot`, after [`Rfqs::check_room`].
+    /// Adds an answer to the RFQ in `slot`, after [`Rfqs::check_room`].
     pub fn place(&mut self, rfq_slot: u32, quote: Quote) {
         let at = slot(self.quotes.insert(quote));
         self.quote_slots.insert(quote.id, at);
-        self.quoted.insert((quote.rfq, quote.account), at);
+        self.answers.insert((quote.rfq, quote.owner.account), at);
         self.rfqs[rfq_slot as usize].quotes.push(&mut self.quotes, at, in_rfq);
-        self.of_providers.entry(quote.provider).or_default().push(
-            &mut self.quotes,
-            at,
-            of_provider,
-        );
+        let mine = of_agent(&mut self.of_agents, quote.owner.slots.agent);
+        mine.quotes.push(&mut self.quotes, at, of_provider);
     }
 
-    /// Returns a live quote.
+    /// Returns an answer.
     pub fn quote(&self, quote: QuoteId) -> Option<&Quote> {
         self.quote_slots.get(&quote).map(|slot| &self.quotes[*slot as usize])
     }
 
-    /// Changes a live quote. A new price takes the place `priority` among ties; returns whether the
-    /// quote kept its old one.
-    pub fn amend(
-        &mut self,
-        quote: QuoteId,
-        price: Micros,
-        valid_until: TimestampNs,
-        priority: u64,
-    ) -> bool {
+    /// Changes what a live quote offers; `bond` is what is put up for it from now on. Unless only its
+    /// quantity shrinks or its validity grows, it takes the place `priority` among ties. Returns
+    /// whether it kept its old one.
+    pub fn amend(&mut self, quote: QuoteId, offer: Offer, bond: Micros, priority: u64) -> bool {
         let slot = *self.quote_slots.get(&quote).expect("invariant: looked up before");
         let quote = &mut self.quotes[slot as usize];
-        let kept_place = quote.price == price;
+        let Offer { price, quantity, all_or_none, latency_ms, valid_until, standby_until: _ } =
+            quote.offer;
+        let kept_place = offer.price == price
+            && offer.latency_ms == latency_ms
+            && offer.all_or_none == all_or_none
+            && offer.quantity <= quantity
+            && offer.valid_until >= valid_until;
         if !kept_place {
             quote.priority = priority;
         }
-        quote.price = price;
-        quote.valid_until = valid_until;
+        (quote.offer, quote.bond) = (offer, bond);
         kept_place
     }
 
-    /// Removes a live quote.
+    /// Removes an answer.
     pub fn cancel_quote(&mut self, quote: QuoteId) -> Quote {
         let slot = *self.quote_slots.get(&quote).expect("invariant: looked up before");
-        self.remove_quote(slot)
+        let rfq = self.quotes[slot as usize].rfq;
+        let rfq_slot = self.slot(rfq).expect("invariant: an answer ends with its RFQ");
+        self.rfqs[rfq_slot as usize].quotes.remove(&mut self.quotes, slot, in_rfq);
+        self.forget_quote(slot)
     }
 
-    /// Returns the agent's oldest live quote.
-    pub fn first_quote_of(&self, agent: AgentId) -> Option<&Quote> {
-        let first = self.of_providers.get(&agent)?.first()?;
-        Some(&self.quotes[first as usize])
-    }
-
-    /// Returns the agent's live quotes, oldest first.
-    pub fn quotes_of(&self, agent: AgentId) -> impl Iterator<Item = &Quote> {
-        let mut next = self.of_providers.get(&agent).and_then(Chain::first);
+    /// Returns the answers of the agent in a slot, oldest first.
+    pub fn quotes_of(&self, agent_slot: u32) -> impl Iterator<Item = &Quote> {
+        let mut next = self.of_agents.get(agent_slot as usize).and_then(|of| of.quotes.first());
         core::iter::from_fn(move || {
             let quote = &self.quotes[next? as usize];
             next = quote.of_provider.after();
@@ -256,59 +353,61 @@ impl Rfqs {
         })
     }
 
-    /// Removes the RFQ in `slot` with its quotes, and appends these to `candidates`; what is not
-    /// valid at `closes_at` is barred from winning.
-    pub fn close(
-        &mut self,
-        slot: u32,
-        closes_at: TimestampNs,
-        candidates: &mut Vec<Candidate>,
-    ) -> Rfq {
+    /// Calls `visit` for the answers to the RFQ in `slot`, oldest first.
+    pub fn visit_answers(&mut self, slot: u32, mut visit: impl FnMut(&mut Quote)) {
+        let mut next = self.at(slot).quotes.first();
+        while let Some(at) = next {
+            let quote = &mut self.quotes[at as usize];
+            next = quote.in_rfq.after();
+            visit(quote);
+        }
+    }
+
+    /// Removes the RFQ in `slot` with its answers, and calls `ended` for these, oldest first.
+    pub fn close(&mut self, slot: u32, mut ended: impl FnMut(&Quote)) -> Rfq {
         let mut next = self.at(slot).quotes.first();
         while let Some(at) = next {
             next = self.quotes[at as usize].in_rfq.after();
-            let quote = self.forget_quote(at);
-            let expired = (quote.valid_until < closes_at).then_some(LossReason::QuoteExpired);
-            candidates.push(Candidate {
-                provider: quote.provider,
-                account: quote.account,
-                quote: QuoteRef::Sealed(quote.id),
-                price: quote.price,
-                priority: quote.priority,
-                barred: expired,
-            });
+            ended(&self.forget_quote(at));
         }
-        let chain = self.of_buyers.get_mut(&self.rfqs[slot as usize].buyer);
-        let chain = chain.expect("invariant: an open RFQ is in its buyer's chain");
-        chain.remove(&mut self.rfqs, slot, of_buyer);
+        let Rfq { owner, directed, terms, invitations, .. } = *self.at(slot);
+        let mine = of_agent(&mut self.of_agents, owner.slots.agent);
+        mine.rfqs.remove(&mut self.rfqs, slot, of_buyer);
+        if !directed {
+            let chain = self.of_capabilities.get_mut(&terms.capability);
+            let chain =
+                chain.expect("invariant: an RFQ for everybody is in its capability's chain");
+            chain.remove(&mut self.rfqs, slot, of_capability);
+        }
+        self.invitations.forget(invitations);
+        self.dutch.remove(&slot);
         let rfq = self.rfqs.remove(slot as usize);
         self.rfq_slots.remove(&rfq.id);
         rfq
     }
 
-    /// Removes a quote from its RFQ and from everywhere else.
-    fn remove_quote(&mut self, slot: u32) -> Quote {
-        let rfq = self.quotes[slot as usize].rfq;
-        let rfq_slot = self.slot(rfq).expect("invariant: a quote ends with its RFQ");
-        self.rfqs[rfq_slot as usize].quotes.remove(&mut self.quotes, slot, in_rfq);
-        self.forget_quote(slot)
-    }
-
-    /// Removes a quote from everywhere but its RFQ's chain.
+    /// Removes an answer from everywhere but its RFQ's chain.
     fn forget_quote(&mut self, slot: u32) -> Quote {
-        let agent = self.quotes[slot as usize].provider;
-        let chain = self.of_providers.get_mut(&agent);
-        let chain = chain.expect("invariant: a quote is in its agent's chain");
-        chain.remove(&mut self.quotes, slot, of_provider);
+        let agent = self.quotes[slot as usize].owner.slots.agent;
+        let mine = of_agent(&mut self.of_agents, agent);
+        mine.quotes.remove(&mut self.quotes, slot, of_provider);
         let quote = self.quotes.remove(slot as usize);
         self.quote_slots.remove(&quote.id);
-        self.quoted.remove(&(quote.rfq, quote.account));
+        self.answers.remove(&(quote.rfq, quote.owner.account));
         quote
     }
 }
 
 fn slot(key: usize) -> u32 {
     u32::try_from(key).expect("invariant: every table has fewer than 2^32 entries")
+}
+
+fn of_agent(agents: &mut Vec<OfAgent>, slot: u32) -> &mut OfAgent {
+    let slot = slot as usize;
+    if slot >= agents.len() {
+        agents.resize(slot + 1, OfAgent::default());
+    }
+    &mut agents[slot]
 }
 
 fn in_rfq(quotes: &mut Slab<Quote>, slot: u32) -> &mut Links {
@@ -321,4 +420,8 @@ fn of_provider(quotes: &mut Slab<Quote>, slot: u32) -> &mut Links {
 
 fn of_buyer(rfqs: &mut Slab<Rfq>, slot: u32) -> &mut Links {
     &mut rfqs[slot as usize].of_buyer
+}
+
+fn of_capability(rfqs: &mut Slab<Rfq>, slot: u32) -> &mut Links {
+    &mut rfqs[slot as usize].of_capability
 }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use gavel_protocol::{AccountId, AgentId, CapabilityId, Micros, RejectReason, TimestampNs};
+use gavel_protocol::{AgentId, CapabilityId, Micros, RejectReason, TimestampNs};
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use slab::Slab;
@@ -10,6 +10,7 @@ use slab::Slab;
 use crate::chain::{Chain, Links};
 use crate::heap::{Frontier, IndexedHeap, Positions};
 use crate::limits::{CAPABILITIES_MAX, STANDING_QUOTES_MAX, STANDING_VISITED_MAX};
+use crate::owner::Owner;
 
 /// An agent's standing quote for a capability. It stays known, with its revision, after it ended:
 /// so an old update that comes late cannot bring it back.
@@ -18,17 +19,19 @@ pub struct StandingQuote {
     /// The kind of work.
     pub capability: CapabilityId,
     /// Who quotes.
-    pub provider: AgentId,
-    /// For which account.
-    pub account: AccountId,
+    pub owner: Owner,
     /// Grows with every change.
     pub revision: u64,
     /// The price per unit.
     pub price: Micros,
+    /// How long the work takes.
+    pub latency_ms: u32,
     /// Units that were offered by this revision; none if this revision canceled it.
     pub offered: u32,
     /// Units still on offer; none once it ended.
     pub capacity: u32,
+    /// Whether it ended because all of its units were awarded: then they may come back.
+    pub used_up: bool,
     /// Firm until then.
     pub valid_until: TimestampNs,
     /// The place among ties.
@@ -46,6 +49,8 @@ pub struct Update {
     pub revision: u64,
     /// The price per unit.
     pub price: Micros,
+    /// How long the work takes.
+    pub latency_ms: u32,
     /// Units on offer.
     pub capacity: u32,
     /// Firm until then.
@@ -119,24 +124,25 @@ impl StandingQuotes {
         })
     }
 
-    /// Sets an agent's standing quote. A new price or more capacity takes the place `priority`
-    /// among ties.
+    /// Sets an agent's standing quote, and returns it. A new price or latency, or more capacity, takes
+    /// the place `priority` among ties.
     ///
     /// # Errors
     ///
     /// [`RejectReason::UnknownCapability`] or `TableFull`.
     pub fn set(
         &mut self,
-        (provider, account): (AgentId, AccountId),
+        owner: Owner,
         capability: CapabilityId,
         update: Update,
         priority: u64,
-    ) -> Result<(), RejectReason> {
-        let Some(slot) = self.slots.get(&(provider, capability)).copied() else {
+    ) -> Result<StandingQuote, RejectReason> {
+        let Some(slot) = self.slots.get(&(owner.agent, capability)).copied() else {
             self.check_room(capability)?;
             let places = (priority, priority);
-            self.insert(StandingQuote::new((provider, account), capability, update, places));
-            return Ok(());
+            let quote = StandingQuote::new(owner, capability, update, places);
+            self.insert(quote);
+            return Ok(quote);
         };
         let quote = &mut self.quotes[slot as usize];
         assert!(update.revision > quote.revision, "invariant: revisions are checked before");
@@ -144,24 +150,28 @@ impl StandingQuotes {
         if !was_live {
             quote.live_since = priority;
         }
-        let keeps_place =
-            was_live && quote.price == update.price && update.capacity <= quote.capacity;
+        let keeps_place = was_live
+            && quote.price == update.price
+            && quote.latency_ms == update.latency_ms
+            && update.capacity <= quote.capacity;
         if !keeps_place {
             quote.priority = priority;
         }
         quote.revision = update.revision;
         quote.price = update.price;
+        quote.latency_ms = update.latency_ms;
         quote.offered = update.capacity;
         quote.capacity = update.capacity;
+        quote.used_up = false;
         quote.valid_until = update.valid_until;
         if !keeps_place {
             let key = (quote.price, quote.priority);
             self.books[quote.book as usize].set(&mut self.positions, slot, key);
         }
         if !was_live {
-            self.join_agent(provider, slot);
+            self.join_agent(owner.agent, slot);
         }
-        Ok(())
+        Ok(self.quotes[slot as usize])
     }
 
     /// Cancels an agent's standing quote, and remembers `revision`: whatever comes late and is not
@@ -172,24 +182,24 @@ impl StandingQuotes {
     /// [`RejectReason::UnknownCapability`] or `TableFull`.
     pub fn cancel(
         &mut self,
-        (provider, account): (AgentId, AccountId),
+        owner: Owner,
         capability: CapabilityId,
         revision: u64,
     ) -> Result<(), RejectReason> {
-        let Some(slot) = self.slots.get(&(provider, capability)).copied() else {
+        let Some(slot) = self.slots.get(&(owner.agent, capability)).copied() else {
             self.check_room(capability)?;
             let (price, valid_until) = (Micros::ZERO, TimestampNs::default());
-            let nothing = Update { revision, price, capacity: 0, valid_until };
+            let nothing = Update { revision, price, latency_ms: 0, capacity: 0, valid_until };
             let places = (0, 0);
-            self.insert(StandingQuote::new((provider, account), capability, nothing, places));
+            self.insert(StandingQuote::new(owner, capability, nothing, places));
             return Ok(());
         };
         if self.quotes[slot as usize].is_live() {
-            self.end(provider, capability);
+            self.end(owner.agent, capability);
         }
         let quote = &mut self.quotes[slot as usize];
         assert!(revision > quote.revision, "invariant: revisions are checked before");
-        (quote.revision, quote.offered) = (revision, 0);
+        (quote.revision, quote.offered, quote.used_up) = (revision, 0, false);
         Ok(())
     }
 
@@ -217,11 +227,44 @@ impl StandingQuotes {
         let slot = *self.slots.get(&(agent, capability)).expect("invariant: looked up before");
         let quote = &mut self.quotes[slot as usize];
         if quote.capacity == quantity {
+            quote.used_up = true;
             return self.end(agent, capability);
         }
         let rest = quote.capacity.checked_sub(quantity);
         quote.capacity = rest.expect("invariant: an award never exceeds the capacity");
         *quote
+    }
+
+    /// Puts back `quantity` units that were awarded on the revision `revision` of an agent's standing
+    /// quote, and returns it; nothing if it has been changed or has ended otherwise since. Units that
+    /// come back to one that was used up take the place `priority` among ties.
+    pub fn give_back(
+        &mut self,
+        agent: AgentId,
+        capability: CapabilityId,
+        (revision, quantity): (u64, u32),
+        priority: u64,
+    ) -> Option<StandingQuote> {
+        let slot = *self.slots.get(&(agent, capability))?;
+        let quote = &mut self.quotes[slot as usize];
+        if quote.revision != revision || !(quote.is_live() || quote.used_up) {
+            return None;
+        }
+        let capacity = quote.capacity.checked_add(quantity);
+        quote.capacity = capacity.expect("invariant: what comes back was offered before");
+        assert!(quote.capacity <= quote.offered, "invariant: no more comes back than was taken");
+        if quote.used_up {
+            (quote.used_up, quote.priority, quote.live_since) = (false, priority, priority);
+            let key = (quote.price, priority);
+            self.books[quote.book as usize].set(&mut self.positions, slot, key);
+            self.join_agent(agent, slot);
+        }
+        Some(self.quotes[slot as usize])
+    }
+
+    /// Returns how many standing quotes of a capability are live.
+    pub fn live_in(&self, capability: CapabilityId) -> usize {
+        self.book_of.get(&capability).map_or(0, |book| self.books[*book as usize].len())
     }
 
     /// Calls `visit` for the live standing quotes of a capability, best first, until it says stop or
@@ -257,11 +300,11 @@ impl StandingQuotes {
         let book = *self.book_of.get(&quote.capability).expect("invariant: listed before");
         let slot = self.quotes.insert(StandingQuote { book, ..quote });
         let slot = u32::try_from(slot).expect("fewer than STANDING_QUOTES_MAX");
-        self.slots.insert((quote.provider, quote.capability), slot);
+        self.slots.insert((quote.owner.agent, quote.capability), slot);
         if quote.is_live() {
             let key = (quote.price, quote.priority);
             self.books[book as usize].set(&mut self.positions, slot, key);
-            self.join_agent(quote.provider, slot);
+            self.join_agent(quote.owner.agent, slot);
         }
     }
 
@@ -278,20 +321,21 @@ impl StandingQuote {
 
     /// Describes a standing quote with all of its capacity. The book is found when it is added.
     pub fn new(
-        (provider, account): (AgentId, AccountId),
+        owner: Owner,
         capability: CapabilityId,
         update: Update,
         (priority, live_since): (u64, u64),
     ) -> Self {
-        let Update { revision, price, capacity, valid_until } = update;
+        let Update { revision, price, latency_ms, capacity, valid_until } = update;
         Self {
             capability,
-            provider,
-            account,
+            owner,
             revision,
             price,
+            latency_ms,
             offered: capacity,
             capacity,
+            used_up: false,
             valid_until,
             priority,
             live_since,

@@ -4,6 +4,7 @@
 //! that is what the journal keeps.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,9 @@ use crate::ids::{
 use crate::json::u64_text;
 use crate::money::{Currency, Micros};
 use crate::name::Name;
+use crate::roles::{Attributes, Roles};
 use crate::template::templates;
+use crate::terms::{CurvePoint, Exclusivity, Offer, OfferEnvelope, PriceBand, RfqTerms, Settings};
 use crate::time::{DurationNs, TimestampNs};
 
 /// Declares plain data that travels: comparable, printable, in both codecs, strict about fields.
@@ -77,6 +80,18 @@ templates! {
         24 Deliver(Deliver),
         /// Accepts what was delivered, so that the provider is paid.
         25 AcceptDelivery(AcceptDelivery),
+        /// Answers an RFQ without a quote.
+        26 DeclineRfq(DeclineRfq),
+        /// Takes units of a Dutch RFQ at its present price.
+        27 TakeRfq(TakeRfq),
+        /// Picks a quote of the book that a buyer's-choice RFQ has shown its buyer.
+        28 PickQuote(PickQuote),
+        /// Sets or replaces many standing quotes, each answered by itself.
+        29 MassQuote(MassQuote),
+        /// Cancels all of the agent's quotes of a kind.
+        30 MassCancel(MassCancel),
+        /// Signs the bounds within which a session may move the agent's standing quote.
+        31 SignEnvelope(Box<SignEnvelope>),
         /// Enrols an account (operator).
         32 EnrolAccount(EnrolAccount),
         /// Enrols an agent that acts for an account (operator).
@@ -85,10 +100,12 @@ templates! {
         34 ListCapability(ListCapability),
         /// Credits money that reached the exchange by hand (operator).
         35 Deposit(Deposit),
-        /// Halts the exchange: no new business until it is reopened (operator).
+        /// Halts the exchange or one capability: no new business until it is reopened (operator).
         36 Halt(Halt),
-        /// Reopens the exchange after a halt (operator).
+        /// Ends a halt (operator).
         37 Reopen(Reopen),
+        /// Sets the band that prices of a capability must lie in (operator).
+        38 SetPriceBand(SetPriceBand),
         /// Founds the exchange: the first command of every journal. Never on the wire.
         48 Found(Box<Found>),
         /// Opens a session. Never on the wire: the gateway makes it of a logon request.
@@ -113,12 +130,19 @@ payloads!(
     StartWork,
     Deliver,
     AcceptDelivery,
+    DeclineRfq,
+    TakeRfq,
+    PickQuote,
+    MassQuote,
+    MassCancel,
+    SignEnvelope,
     EnrolAccount,
     EnrolAgent,
     ListCapability,
     Deposit,
     Halt,
     Reopen,
+    SetPriceBand,
     Found,
     Logon,
     SessionLost,
@@ -152,8 +176,21 @@ record! {
         pub client_id: ClientId,
         /// What is asked for, and how it is awarded.
         pub rfq: RfqTerms,
-        /// The buyer's signature over the canonical bytes of this RFQ.
-        pub signature: Option<Box<Signature>>,
+        /// Who may answer, each once; empty: open to all.
+        pub invited: Vec<AgentId>,
+        /// How the price rises, if the format is Dutch.
+        pub dutch: Option<DutchTerms>,
+        /// The buyer's signature.
+        pub signature: Option<Box<RfqSignature>>,
+    }
+
+    /// How the price of a Dutch RFQ rises.
+    pub struct DutchTerms {
+        /// A rising price over the time since the opening, straight between its points: 2 to 16 of
+        /// them, the last one at the reserve.
+        pub curve: Vec<CurvePoint>,
+        /// Who has the first word, if anybody.
+        pub exclusive: Option<Exclusivity>,
     }
 
     /// Cancels an open RFQ.
@@ -170,27 +207,23 @@ record! {
         pub client_id: ClientId,
         /// The RFQ that is answered.
         pub rfq: RfqId,
-        /// The price per unit of quantity, above zero.
-        pub price: Micros,
-        /// The quote is firm until then; at least until the RFQ closes.
-        pub valid_until: TimestampNs,
-        /// The provider's signature over the canonical bytes of this quote.
-        pub signature: Option<Box<Signature>>,
+        /// What is offered.
+        pub offer: Offer,
+        /// The provider's signature.
+        pub signature: Option<Box<QuoteSignature>>,
     }
 
-    /// Changes a live quote. A new price takes a new place in the order of ties; a longer validity
-    /// alone keeps the old one.
+    /// Changes a live quote. It keeps its place among ties if only its quantity shrinks or its
+    /// validity grows; any other change takes a new place.
     pub struct AmendQuote {
         /// The client's own number for this command.
         pub client_id: ClientId,
         /// Which quote.
         pub target: QuoteTarget,
-        /// The new price per unit of quantity, above zero.
-        pub price: Micros,
-        /// The quote is firm until then; at least until the RFQ closes.
-        pub valid_until: TimestampNs,
-        /// The provider's signature over the canonical bytes of the amended quote.
-        pub signature: Option<Box<Signature>>,
+        /// What is offered from now on.
+        pub offer: Offer,
+        /// The provider's signature.
+        pub signature: Option<Box<QuoteSignature>>,
     }
 
     /// Cancels a live quote.
@@ -210,14 +243,14 @@ record! {
         pub revision: u64,
         /// The price per unit of quantity, above zero.
         pub price: Micros,
+        /// How long the work takes, from the award to the delivery, in milliseconds.
+        pub latency_ms: u32,
         /// Units that may be awarded on this quote before it is used up, at least 1.
         pub capacity: u32,
         /// The quote is firm until then.
         pub valid_until: TimestampNs,
         /// The terms it is offered on: those the capability is listed with.
         pub terms: Digest,
-        /// The provider's signature over the canonical bytes of this quote.
-        pub signature: Option<Box<Signature>>,
     }
 
     /// Cancels a standing quote.
@@ -255,6 +288,64 @@ record! {
         pub contract: ContractId,
     }
 
+    /// Answers an RFQ without a quote. The buyer learns of it at the close.
+    pub struct DeclineRfq {
+        /// The client's own number for this command.
+        pub client_id: ClientId,
+        /// The RFQ that is answered.
+        pub rfq: RfqId,
+        /// Why there is no quote.
+        pub reason: NoQuoteReason,
+    }
+
+    /// Takes units of a Dutch RFQ at the price of the moment.
+    pub struct TakeRfq {
+        /// The client's own number for this command.
+        pub client_id: ClientId,
+        /// Which RFQ.
+        pub rfq: RfqId,
+        /// Units wanted at most; what is left may be less.
+        pub quantity: u32,
+        /// The lowest price per unit that will do.
+        pub limit: Micros,
+        /// The provider's signature.
+        pub signature: Option<Box<QuoteSignature>>,
+    }
+
+    /// Picks the quote that wins a buyer's-choice RFQ.
+    pub struct PickQuote {
+        /// The client's own number for this command.
+        pub client_id: ClientId,
+        /// Which RFQ.
+        pub rfq: RfqId,
+        /// Which of the quotes that were shown.
+        pub quote: QuoteId,
+    }
+
+    /// Sets or replaces many standing quotes: 1 to 1,000 lines, each accepted or rejected by itself.
+    pub struct MassQuote {
+        /// The standing quotes.
+        pub lines: Vec<SetStandingQuote>,
+    }
+
+    /// Cancels all of the agent's quotes of a kind.
+    pub struct MassCancel {
+        /// The client's own number for this command.
+        pub client_id: ClientId,
+        /// Which ones.
+        pub what: QuoteKind,
+    }
+
+    /// Signs the bounds within which one session may move the agent's standing quote.
+    pub struct SignEnvelope {
+        /// The client's own number for this command.
+        pub client_id: ClientId,
+        /// The bounds, and the session that is mandated.
+        pub envelope: OfferEnvelope,
+        /// The provider's signature.
+        pub signature: Signature,
+    }
+
     /// Enrols an account.
     pub struct EnrolAccount {
         /// The client's own number for this command.
@@ -273,6 +364,8 @@ record! {
         pub key: PublicKey,
         /// What it may do.
         pub roles: Roles,
+        /// What the operator has found to be true of it.
+        pub attributes: Attributes,
     }
 
     /// Lists a capability.
@@ -299,16 +392,30 @@ record! {
         pub currency: Currency,
     }
 
-    /// Halts the exchange.
+    /// Halts the exchange or one capability.
     pub struct Halt {
         /// The client's own number for this command.
         pub client_id: ClientId,
+        /// Which capability; without one, the whole exchange.
+        pub capability: Option<CapabilityId>,
     }
 
-    /// Reopens the exchange.
+    /// Ends a halt of the same reach.
     pub struct Reopen {
         /// The client's own number for this command.
         pub client_id: ClientId,
+        /// Which capability; without one, the whole exchange.
+        pub capability: Option<CapabilityId>,
+    }
+
+    /// Sets the band that prices of a capability must lie in.
+    pub struct SetPriceBand {
+        /// The client's own number for this command.
+        pub client_id: ClientId,
+        /// Which capability.
+        pub capability: CapabilityId,
+        /// The band; without one, any price will do.
+        pub band: Option<PriceBand>,
     }
 
     /// Founds the exchange.
@@ -348,12 +455,30 @@ record! {
         pub gap: DurationNs,
     }
 
-    /// A signature over a command's canonical bytes.
+    /// A signature over canonical bytes, as the protocol document defines them.
     pub struct Signature {
         /// How it was made.
         pub scheme: SignatureScheme,
         /// The signature.
         pub bytes: SignatureBytes,
+    }
+
+    /// A buyer's signature over an RFQ.
+    pub struct RfqSignature {
+        /// Hides the reserve: what is signed holds its salted hash.
+        pub salt: Digest,
+        /// The digest of the RFQ's canonical bytes; everybody who gets the RFQ gets it.
+        pub digest: Digest,
+        /// Over the digest.
+        pub signature: Signature,
+    }
+
+    /// A provider's signature over what it offers for an RFQ.
+    pub struct QuoteSignature {
+        /// The digest of the RFQ that is answered.
+        pub rfq_digest: Digest,
+        /// Over the digest and the offer.
+        pub signature: Signature,
     }
 }
 
@@ -366,9 +491,44 @@ choice! {
 
     /// How an RFQ is cleared.
     pub enum Format {
-        /// The lowest price wins and is paid as quoted. A window of zero clears at once against the
+        /// The lowest score wins and is paid as quoted. A window of zero clears at once against the
         /// standing quotes; a longer one collects sealed quotes.
         FirstPrice,
+        /// The lowest score wins and is paid the price at which its score would equal that of the
+        /// best losing unit of another account; without one, the reserve; never more than that.
+        SecondPrice,
+        /// The price rises along a public curve until a provider takes it.
+        Dutch,
+        /// The book is shown to the buyer at the close, and it picks.
+        BuyersChoice,
+    }
+
+    /// Why a provider does not quote.
+    pub enum NoQuoteReason {
+        /// It does not do this kind of work.
+        OutsideCapability,
+        /// It has no capacity left.
+        NoCapacity,
+        /// It cannot deliver in time.
+        DeadlineTooShort,
+        /// The work would cost more than could be asked.
+        Unprofitable,
+        /// Its policy does not allow the terms or the data.
+        Policy,
+        /// It does not work for this buyer.
+        Counterparty,
+        /// Something else.
+        Other,
+    }
+
+    /// Which of an agent's quotes.
+    pub enum QuoteKind {
+        /// Sealed quotes.
+        Sealed,
+        /// Standing quotes.
+        Standing,
+        /// All quotes.
+        All,
     }
 
     /// What a provider that loses learns of the winning price.
@@ -394,131 +554,12 @@ choice! {
         /// The client id of the command that placed it.
         ClientId(ClientId),
     }
-
-    /// What an agent may be enrolled to do.
-    pub enum Role {
-        /// May open RFQs.
-        Buyer,
-        /// May quote.
-        Provider,
-        /// May enrol, list, deposit and halt.
-        Operator,
-    }
 }
 
-/// What an RFQ asks for, and how it is awarded.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Archive,
-    RkyvSerialize,
-    RkyvDeserialize,
-    Serialize,
-    Deserialize,
-)]
-#[rkyv(derive(Debug))]
-#[serde(deny_unknown_fields)]
-pub struct RfqTerms {
-    /// The kind of work.
-    pub capability: CapabilityId,
-    /// What it is paid in: the capability's currency.
-    pub currency: Currency,
-    /// Units of work, all of them awarded to one provider.
-    pub quantity: u32,
-    /// The most that the buyer pays per unit. Nobody else learns it.
-    pub reserve: Micros,
-    /// How it is cleared.
-    pub format: Format,
-    /// How long it collects quotes; zero clears at once against the standing quotes.
-    pub window: DurationNs,
-    /// Whether standing quotes compete at the close too. They always do when the window is zero.
-    pub admit_standing: bool,
-    /// What providers that lose learn of the winning price.
-    pub disclosure: Disclosure,
-    /// How long after the award the provider may take to deliver.
-    pub delivery_within: DurationNs,
-    /// How long after the delivery the buyer may take to object; silence accepts.
-    pub acceptance_within: DurationNs,
-    /// The public part of the job spec: every agent may read it.
-    pub spec: Digest,
-    /// The private inputs: only the winner may read them, after the award.
-    pub inputs: Option<Digest>,
-    /// The terms of the contract.
-    pub terms: Digest,
-}
-
-/// What the exchange charges.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Archive,
-    RkyvSerialize,
-    RkyvDeserialize,
-    Serialize,
-    Deserialize,
-)]
-#[rkyv(derive(Debug))]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// The provider's fee, taken at release, in parts per million of the price, rounded down.
-    pub fee_ppm: u32,
-}
-
-/// A set of [`Role`]s. As JSON: a list of names.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Archive, RkyvSerialize, RkyvDeserialize,
-)]
-#[rkyv(derive(Debug))]
-pub struct Roles(u8);
-
-impl Roles {
-    /// Buyer and provider: an ordinary agent.
-    pub const TRADER: Self = Self(0b011);
-    /// The operator.
-    pub const OPERATOR: Self = Self(0b100);
-
-    const fn bit(role: Role) -> u8 {
-        match role {
-            Role::Buyer => 0b001,
-            Role::Provider => 0b010,
-            Role::Operator => 0b100,
-        }
-    }
-
-    /// Returns this set with `role`.
-    #[must_use]
-    pub const fn with(self, role: Role) -> Self {
-        Self(self.0 | Self::bit(role))
-    }
-
-    /// Returns whether `role` is in the set.
-    pub const fn has(self, role: Role) -> bool {
-        self.0 & Self::bit(role) != 0
-    }
-
-    fn iter(self) -> impl Iterator<Item = Role> {
-        [Role::Buyer, Role::Provider, Role::Operator].into_iter().filter(move |r| self.has(*r))
-    }
-}
-
-impl Serialize for Roles {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter())
-    }
-}
-
-impl<'de> Deserialize<'de> for Roles {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let roles = alloc::vec::Vec::<Role>::deserialize(deserializer)?;
-        Ok(roles.into_iter().fold(Self::default(), Self::with))
+impl OpenRfq {
+    /// Returns the command for an unsigned RFQ that is open to all, and not Dutch.
+    pub fn plain(client_id: ClientId, rfq: RfqTerms) -> Self {
+        Self { client_id, rfq, invited: Vec::new(), dutch: None, signature: None }
     }
 }
 
@@ -534,6 +575,12 @@ impl Command {
             Self::StartWork(c) => Some(c.client_id),
             Self::Deliver(c) => Some(c.client_id),
             Self::AcceptDelivery(c) => Some(c.client_id),
+            Self::DeclineRfq(c) => Some(c.client_id),
+            Self::TakeRfq(c) => Some(c.client_id),
+            Self::PickQuote(c) => Some(c.client_id),
+            Self::MassCancel(c) => Some(c.client_id),
+            Self::SignEnvelope(c) => Some(c.client_id),
+            Self::SetPriceBand(c) => Some(c.client_id),
             Self::EnrolAccount(c) => Some(c.client_id),
             Self::EnrolAgent(c) => Some(c.client_id),
             Self::ListCapability(c) => Some(c.client_id),
@@ -542,6 +589,7 @@ impl Command {
             Self::Reopen(c) => Some(c.client_id),
             Self::SetStandingQuote(_)
             | Self::CancelStandingQuote(_)
+            | Self::MassQuote(_)
             | Self::Found(_)
             | Self::Logon(_)
             | Self::SessionLost(_)
@@ -568,6 +616,13 @@ impl Command {
             | Self::StartWork(_)
             | Self::Deliver(_)
             | Self::AcceptDelivery(_)
+            | Self::DeclineRfq(_)
+            | Self::TakeRfq(_)
+            | Self::PickQuote(_)
+            | Self::MassQuote(_)
+            | Self::MassCancel(_)
+            | Self::SignEnvelope(_)
+            | Self::SetPriceBand(_)
             | Self::EnrolAccount(_)
             | Self::EnrolAgent(_)
             | Self::ListCapability(_)

@@ -7,7 +7,7 @@
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use serde::{Deserialize, Serialize};
 
-use crate::command::{RfqTerms, Roles, Settings, choice};
+use crate::command::{Disclosure, NoQuoteReason, QuoteKind, choice};
 use crate::ids::{
     AccountId, AgentId, CapabilityId, ClientId, ContractId, Digest, PublicKey, QuoteId, RfqId,
     SessionId,
@@ -16,6 +16,8 @@ use crate::json::u64_text;
 use crate::money::{Currency, Micros};
 use crate::name::Name;
 use crate::reason::{LossReason, RejectReason};
+use crate::roles::{Attributes, Roles};
+use crate::terms::{Offer, OfferEnvelope, PriceBand, RfqTerms, Settings};
 use crate::time::{DurationNs, TimestampNs};
 
 /// Declares the data of an event: plain, copied freely, in both codecs.
@@ -59,16 +61,28 @@ pub enum Event {
     CapabilityListed(CapabilityListed),
     /// A deposit was credited.
     Deposited(Deposited),
-    /// The exchange takes no new business.
-    Halted {},
-    /// The exchange takes new business again.
-    Reopened {},
+    /// The exchange or a capability takes no new business.
+    Halted(Halted),
+    /// The exchange or a capability takes new business again.
+    Reopened(Reopened),
+    /// The band that prices of a capability must lie in was set.
+    PriceBandSet(PriceBandSet),
     /// A session was opened or resumed.
     LoggedOn(LoggedOn),
     /// A session ended.
     SessionEnded(SessionEnded),
     /// An RFQ was opened.
     RfqOpened(RfqOpened),
+    /// A provider was invited to answer an RFQ.
+    ProviderInvited(ProviderInvited),
+    /// A provider answered an RFQ without a quote.
+    RfqDeclined(RfqDeclined),
+    /// Units of a Dutch RFQ were taken.
+    RfqTaken(RfqTaken),
+    /// The book of a buyer's-choice RFQ is open to its buyer: the ranked list of what competes.
+    BookShown(BookShown),
+    /// The buyer picked a quote.
+    QuotePicked(QuotePicked),
     /// An RFQ was canceled by its buyer.
     RfqCanceled(RfqCanceled),
     /// An RFQ was closed: the ranked list of everything that competed.
@@ -83,6 +97,14 @@ pub enum Event {
     StandingQuoteSet(StandingQuoteSet),
     /// A standing quote was canceled, expired or used up.
     StandingQuoteCanceled(StandingQuoteCanceled),
+    /// Lines of a mass quote were accepted or rejected, as the events that follow say.
+    MassQuoted(MassQuoted),
+    /// A line of a mass quote was rejected and changed nothing.
+    LineRejected(LineRejected),
+    /// The agent's quotes of a kind are being canceled.
+    MassCanceled(MassCanceled),
+    /// An envelope was signed.
+    EnvelopeSigned(EnvelopeSigned),
     /// A cancel came before its target and was kept for it.
     CancelKept(CancelKept),
     /// Work was awarded: the contract is concluded.
@@ -95,8 +117,16 @@ pub enum Event {
     ContractVerified(ContractVerified),
     /// The provider was paid.
     ContractSettled(ContractSettled),
-    /// The provider did not deliver in time; the buyer was refunded.
+    /// The provider did not start or deliver in time; the buyer was refunded.
     ContractExpired(ContractExpired),
+    /// The provider did not start or deliver in time; a runner-up takes over.
+    ContractTakenOver(ContractTakenOver),
+    /// A quote that stood by has its final answer.
+    StandbyEnded(StandbyEnded),
+    /// An agent's reputation changed.
+    ReputationChanged(ReputationChanged),
+    /// A provider is kept out for a time.
+    ProviderSuspended(ProviderSuspended),
     /// Money moved.
     Moved(Movement),
     /// The command was rejected and changed nothing.
@@ -144,6 +174,28 @@ happened! {
         pub key: PublicKey,
         /// What it may do.
         pub roles: Roles,
+        /// What is known to be true of it.
+        pub attributes: Attributes,
+    }
+
+    /// What takes no new business.
+    pub struct Halted {
+        /// Which capability; without one, the whole exchange.
+        pub capability: Option<CapabilityId>,
+    }
+
+    /// What takes new business again.
+    pub struct Reopened {
+        /// Which capability; without one, the whole exchange.
+        pub capability: Option<CapabilityId>,
+    }
+
+    /// The band that prices of a capability must lie in was set.
+    pub struct PriceBandSet {
+        /// Which capability.
+        pub capability: CapabilityId,
+        /// The band; without one, any price will do.
+        pub band: Option<PriceBand>,
     }
 
     /// A capability was listed.
@@ -202,6 +254,60 @@ happened! {
         pub terms: RfqTerms,
     }
 
+    /// A provider was invited.
+    pub struct ProviderInvited {
+        /// To answer which RFQ.
+        pub rfq: RfqId,
+        /// Who.
+        pub provider: AgentId,
+    }
+
+    /// A provider answered without a quote.
+    pub struct RfqDeclined {
+        /// Which RFQ.
+        pub rfq: RfqId,
+        /// Who.
+        pub provider: AgentId,
+        /// Why.
+        pub reason: NoQuoteReason,
+    }
+
+    /// Units of a Dutch RFQ were taken.
+    pub struct RfqTaken {
+        /// Which RFQ.
+        pub rfq: RfqId,
+        /// The kind of work.
+        pub capability: CapabilityId,
+        /// The contract that is concluded by it.
+        pub contract: ContractId,
+        /// The price per unit.
+        pub price: Micros,
+        /// Units taken.
+        pub quantity: u32,
+        /// Units left.
+        pub remaining: u32,
+    }
+
+    /// The book is open to the buyer.
+    pub struct BookShown {
+        /// Which RFQ.
+        pub rfq: RfqId,
+        /// Who may pick.
+        pub buyer: AgentId,
+        /// How long.
+        pub pick_until: TimestampNs,
+        /// How many entries the ranked list has; they travel beside the events, in their order.
+        pub ranked: u32,
+    }
+
+    /// The buyer picked a quote.
+    pub struct QuotePicked {
+        /// Of which RFQ.
+        pub rfq: RfqId,
+        /// Which quote.
+        pub quote: QuoteId,
+    }
+
     /// An RFQ was canceled.
     pub struct RfqCanceled {
         /// Which RFQ.
@@ -222,10 +328,12 @@ happened! {
         pub capability: CapabilityId,
         /// How it ended.
         pub result: RfqResult,
-        /// The price per unit that is paid, if something was awarded.
+        /// Units that were awarded.
+        pub awarded: u32,
+        /// The highest price per unit that is paid, if something was awarded.
         pub clearing_price: Option<Micros>,
         /// What providers that lost learn of it.
-        pub disclosure: crate::command::Disclosure,
+        pub disclosure: Disclosure,
         /// How many entries the ranked list has; they travel beside the events, in their order.
         pub ranked: u32,
     }
@@ -238,7 +346,13 @@ happened! {
         pub quote: QuoteRef,
         /// Its price per unit.
         pub price: Micros,
-        /// Its place, from 1.
+        /// Its price with what latency and reputation are worth: the lowest comes first.
+        pub score: Micros,
+        /// Its quoted latency.
+        pub latency_ms: u32,
+        /// The provider's reputation at the close.
+        pub reputation_bps: u16,
+        /// Its place, from 1; zero if it was not ranked.
         pub rank: u32,
         /// What became of it.
         pub result: RankedResult,
@@ -252,10 +366,8 @@ happened! {
         pub rfq: RfqId,
         /// Who quotes.
         pub provider: AgentId,
-        /// The price per unit.
-        pub price: Micros,
-        /// Firm until then.
-        pub valid_until: TimestampNs,
+        /// What is offered.
+        pub offer: Offer,
     }
 
     /// A sealed quote was amended.
@@ -266,10 +378,8 @@ happened! {
         pub rfq: RfqId,
         /// Who quotes.
         pub provider: AgentId,
-        /// The price per unit.
-        pub price: Micros,
-        /// Firm until then.
-        pub valid_until: TimestampNs,
+        /// What is offered.
+        pub offer: Offer,
         /// Whether it kept its place among ties.
         pub kept_place: bool,
     }
@@ -297,6 +407,8 @@ happened! {
         pub revision: u64,
         /// The price per unit.
         pub price: Micros,
+        /// How long the work takes, in milliseconds.
+        pub latency_ms: u32,
         /// Units still on offer.
         pub capacity: u32,
         /// Firm until then.
@@ -314,6 +426,38 @@ happened! {
         pub revision: u64,
         /// Why.
         pub cause: CancelCause,
+    }
+
+    /// Lines of a mass quote took effect.
+    pub struct MassQuoted {
+        /// Lines accepted.
+        pub accepted: u32,
+        /// Lines rejected.
+        pub rejected: u32,
+    }
+
+    /// A line of a mass quote was rejected.
+    pub struct LineRejected {
+        /// Which line, from 0.
+        pub line: u32,
+        /// Why.
+        pub reason: RejectReason,
+    }
+
+    /// An agent's quotes are being canceled.
+    pub struct MassCanceled {
+        /// Whose.
+        pub agent: AgentId,
+        /// Which.
+        pub what: QuoteKind,
+    }
+
+    /// An envelope was signed.
+    pub struct EnvelopeSigned {
+        /// Whose.
+        pub provider: AgentId,
+        /// Its bounds.
+        pub envelope: OfferEnvelope,
     }
 
     /// A cancel was kept for a command that has not come yet.
@@ -342,7 +486,9 @@ happened! {
         pub parties: Parties,
         /// The quote that won.
         pub quote: QuoteRef,
-        /// The price per unit.
+        /// Why it won: what it asked for, and what that scored.
+        pub breakdown: Breakdown,
+        /// The price per unit that is paid.
         pub price: Micros,
         /// Units of work.
         pub quantity: u32,
@@ -350,8 +496,28 @@ happened! {
         pub total: Micros,
         /// What it is paid in.
         pub currency: Currency,
+        /// What the provider has put up.
+        pub bond: Micros,
+        /// The work must have been started by then, if the RFQ says so.
+        pub start_due: Option<TimestampNs>,
         /// The work is due by then.
         pub delivery_due: TimestampNs,
+        /// The contract that it takes the place of, if its provider failed.
+        pub takes_over: Option<ContractId>,
+    }
+
+    /// The parts of a score, per unit of work. Their sum decides.
+    pub struct Breakdown {
+        /// The price that the quote asked for.
+        pub price: Micros,
+        /// The latency it named.
+        pub latency_ms: u32,
+        /// What that latency costs.
+        pub latency: Micros,
+        /// The provider's reputation when it was decided.
+        pub reputation_bps: u16,
+        /// What is missing of the best reputation costs.
+        pub reputation: Micros,
     }
 
     /// The provider started the work.
@@ -392,6 +558,8 @@ happened! {
         pub parties: Parties,
         /// What the provider got.
         pub released: Micros,
+        /// What the buyer got back, because the work took longer than was quoted.
+        pub penalty: Micros,
         /// What the exchange kept of it.
         pub fee: Micros,
     }
@@ -404,6 +572,58 @@ happened! {
         pub parties: Parties,
         /// What the buyer got back.
         pub refunded: Micros,
+        /// What the buyer got of the provider's bond.
+        pub compensation: Micros,
+    }
+
+    /// A runner-up takes over.
+    pub struct ContractTakenOver {
+        /// The contract that ended.
+        pub contract: ContractId,
+        /// Its two sides.
+        pub parties: Parties,
+        /// Who works now.
+        pub successor: AgentId,
+        /// What the defaulter's bond paid: to the successor's escrow and to the buyer.
+        pub compensation: Micros,
+    }
+
+    /// A quote that stood by has its final answer.
+    pub struct StandbyEnded {
+        /// For which RFQ.
+        pub rfq: RfqId,
+        /// Whose quote.
+        pub provider: AgentId,
+        /// Which quote.
+        pub quote: QuoteId,
+        /// Why it lost; none if it took over.
+        pub reason: Option<LossReason>,
+        /// Its place at the close.
+        pub rank: u32,
+        /// The price per unit that won, where the RFQ discloses it.
+        pub winning_price: Option<Micros>,
+    }
+
+    /// An agent's reputation changed.
+    pub struct ReputationChanged {
+        /// Whose.
+        pub agent: AgentId,
+        /// From so many basis points.
+        pub from_bps: u16,
+        /// To so many basis points.
+        pub to_bps: u16,
+        /// Because of what.
+        pub cause: ReputationCause,
+    }
+
+    /// A provider is kept out.
+    pub struct ProviderSuspended {
+        /// Who.
+        pub provider: AgentId,
+        /// How long.
+        pub until: TimestampNs,
+        /// How many times it has failed, less those that were forgiven.
+        pub fades: u8,
     }
 
     /// One bucket of one account.
@@ -446,8 +666,10 @@ happened! {
     pub struct TimeAdvanced {
         /// Deadlines that took effect in this step.
         pub fired: u32,
-        /// Quotes that ended in this step because their session had.
+        /// Quotes that were canceled in this step, because their session ended or their agent asked.
         pub swept: u32,
+        /// Dutch RFQs that were looked at in this step, because a halt ended.
+        pub restarted: u32,
     }
 
     /// An open RFQ, by name and deadline.
@@ -476,6 +698,8 @@ choice! {
         Held,
         /// Owed to a provider if it delivers.
         Escrow,
+        /// Put up by a provider for what it offers or owes.
+        Bonds,
         /// Earned by the exchange.
         Fees,
         /// The world outside: what came in, as a negative balance.
@@ -496,6 +720,17 @@ choice! {
         Release,
         /// From escrow to the exchange.
         Fee,
+        /// From escrow back to the buyer, because the work took longer than was quoted.
+        Penalty,
+        /// From the provider's available to its bonds.
+        Bond,
+        /// From the provider's bonds back to its available.
+        BondReturn,
+        /// From the provider's bonds to the buyer's available, because the provider failed.
+        Compensation,
+        /// From the provider's bonds or the buyer's available to escrow, because a runner-up takes
+        /// over at a higher price.
+        TopUp,
     }
 
     /// Why a quote ended.
@@ -508,6 +743,18 @@ choice! {
         Expired,
         /// All of its capacity was awarded.
         UsedUp,
+        /// Its agent canceled all of its kind.
+        MassCancel,
+    }
+
+    /// Why a reputation changed.
+    pub enum ReputationCause {
+        /// Work was delivered, within the quoted latency, and paid.
+        Settled,
+        /// Work was delivered later than was quoted.
+        Late,
+        /// Work was not started or not delivered.
+        Failed,
     }
 
     /// Who accepted a delivery.
@@ -534,6 +781,8 @@ choice! {
         Sealed(QuoteId),
         /// Its standing quote for the capability.
         Standing,
+        /// None: it took a Dutch RFQ.
+        Take,
     }
 
     /// What became of a quote at the close.
@@ -542,6 +791,12 @@ choice! {
         Won,
         /// It lost.
         Lost(LossReason),
+        /// It would lose for this reason, and stands by for the winner.
+        Standby(LossReason),
+        /// It is for the buyer to say.
+        Shown,
+        /// The provider answered without a quote.
+        Declined(NoQuoteReason),
     }
 }
 
@@ -576,9 +831,22 @@ pub enum Outcome {
     Rfq(RfqHandle),
     /// A quote was placed or amended.
     Quote(QuoteId),
+    /// Units of a Dutch RFQ were taken: a contract is concluded.
+    Taken(RfqTaken),
 }
 
 impl Event {
+    /// Returns how many entries of the ranked list that travels beside the events belong to this one.
+    pub fn ranked(&self) -> usize {
+        // Only a close and an open book carry a list.
+        if let Self::RfqClosed(RfqClosed { ranked, .. })
+        | Self::BookShown(BookShown { ranked, .. }) = self
+        {
+            return *ranked as usize;
+        }
+        0
+    }
+
     /// Returns the outcome that this event is, when it comes first.
     ///
     /// # Errors
@@ -595,11 +863,25 @@ impl Event {
             Self::QuotePlaced(e) => Outcome::Quote(e.quote),
             Self::QuoteAmended(e) => Outcome::Quote(e.quote),
             Self::CancelKept(_) => Outcome::CancelKept,
+            Self::RfqTaken(e) => Outcome::Taken(*e),
             Self::Founded(_)
             | Self::LoggedOn(_)
             | Self::Deposited(_)
-            | Self::Halted {}
-            | Self::Reopened {}
+            | Self::Halted(_)
+            | Self::Reopened(_)
+            | Self::PriceBandSet(_)
+            | Self::ProviderInvited(_)
+            | Self::RfqDeclined(_)
+            | Self::BookShown(_)
+            | Self::QuotePicked(_)
+            | Self::MassQuoted(_)
+            | Self::LineRejected(_)
+            | Self::MassCanceled(_)
+            | Self::EnvelopeSigned(_)
+            | Self::ContractTakenOver(_)
+            | Self::StandbyEnded(_)
+            | Self::ReputationChanged(_)
+            | Self::ProviderSuspended(_)
             | Self::SessionEnded(_)
             | Self::RfqCanceled(_)
             | Self::RfqClosed(_)

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn an_impossible_length_is_an_error() {
-        for length in [0_u32, 15, 65_537, u32::MAX] {
+        for length in [0_u32, 15, 524_289, u32::MAX] {
             assert_eq!(Frames::new(&length.to_le_bytes()).next_frame(), Err(FrameError { length }));
         }
     }

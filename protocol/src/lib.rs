@@ -19,8 +19,10 @@ mod message;
 mod money;
 mod name;
 mod reason;
+mod roles;
 mod stream;
 mod template;
+mod terms;
 mod time;
 
 pub use codec::{Codec, DecodeError};
@@ -32,8 +34,10 @@ pub use message::*;
 pub use money::{Currency, Micros, ParseCurrencyError, ParseMoneyError};
 pub use name::{Name, NameError};
 pub use reason::{CloseReason, LossReason, ReasonInfo, RejectReason};
+pub use roles::{Attribute, Attributes, Role, Roles};
 pub use stream::*;
 pub use template::{Direction, TEMPLATE_VERSION, Template};
+pub use terms::*;
 pub use time::{DurationNs, TimestampNs};
 
 /// The rules that this build applies. A journal is replayed only by a build of the same number.

@@ -5,8 +5,39 @@ use crate::time::DurationNs;
 /// Bytes of a [`crate::Name`].
 pub const NAME_BYTES_MAX: usize = 40;
 
-/// Bytes of one frame, its header included. Sized so that a session's read buffer stays small.
-pub const FRAME_BYTES_MAX: usize = 65_536;
+/// Bytes of one frame, its header included. Sized for a mass quote of [`MASS_QUOTE_LINES_MAX`] lines
+/// in either codec.
+pub const FRAME_BYTES_MAX: usize = 524_288;
+
+/// Lines of a mass quote.
+pub const MASS_QUOTE_LINES_MAX: usize = 1_000;
+
+/// Providers that one RFQ may invite.
+pub const INVITED_MAX: usize = 64;
+
+/// Points of a Dutch RFQ's price curve.
+pub const CURVE_POINTS_MAX: usize = 16;
+
+/// Providers that the units of one RFQ may go to.
+pub const AWARDS_PER_RFQ_MAX: u32 = 64;
+
+/// Quotes of a buyer's-choice RFQ that the buyer is shown: the best ones.
+pub const BOOK_SHOWN_MAX: u32 = 256;
+
+/// Losers of one RFQ that may stand by: the best of those that offer to.
+pub const STANDBYS_PER_RFQ_MAX: u32 = 8;
+
+/// The best reputation, in basis points.
+pub const REPUTATION_BPS_MAX: u16 = 10_000;
+
+/// All of a price, in basis points: the highest bond.
+pub const BPS_MAX: u16 = 10_000;
+
+/// The longest latency a quote may name, in milliseconds: an hour.
+pub const LATENCY_MS_MAX: u32 = 3_600_000;
+
+/// Standing quotes, and open RFQs, in a snapshot of a capability's book.
+pub const BOOK_LINES_MAX: usize = 256;
 
 /// Bytes of one blob.
 pub const BLOB_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -7,7 +7,7 @@ use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::payloads;
-use crate::command::{RfqTerms, Roles, choice, record};
+use crate::command::{choice, record};
 use crate::event::{CapabilityListed, Outcome, Parties, StandingQuoteSet};
 use crate::ids::{
     AccountId, AgentId, CapabilityId, ContractId, Digest, Nonce, PublicKey, QuoteId, RfqId,
@@ -17,7 +17,10 @@ use crate::json::u64_text;
 use crate::money::{Currency, Micros};
 use crate::name::Name;
 use crate::reason::RejectReason;
+use crate::roles::Roles;
+use crate::stream::RfqAnnounced;
 use crate::template::templates;
+use crate::terms::{Offer, PriceBand, RfqTerms};
 use crate::time::{DurationNs, TimestampNs};
 
 /// What a logon's signature begins with, so that it can never be taken for another signature.
@@ -81,6 +84,10 @@ templates! {
         75 BlobStored(BlobAnswer),
         /// The blob follows.
         76 BlobReady(BlobReady),
+        /// Lines of a mass quote took effect, durably, or were rejected.
+        77 MassQuoteAnswer(MassQuoteAnswer),
+        /// A capability's book: what its stream goes on from.
+        78 Book(Book),
     }
 }
 
@@ -257,6 +264,10 @@ record! {
     pub struct Statement {
         /// That moment, in sequenced time.
         pub ts_event: TimestampNs,
+        /// The agent's reputation, in basis points.
+        pub reputation_bps: u16,
+        /// The agent is kept out until then, if it is.
+        pub suspended_until: Option<TimestampNs>,
         /// The account's money, per currency.
         pub accounts: Vec<AccountStatement>,
         /// Open RFQs.
@@ -281,6 +292,8 @@ record! {
         pub held: Micros,
         /// In escrow for contracts in which the account is the buyer.
         pub escrow: Micros,
+        /// Put up for quotes and contracts in which the account is the provider.
+        pub bonds: Micros,
     }
 
     /// An open RFQ.
@@ -299,10 +312,8 @@ record! {
         pub quote: QuoteId,
         /// The RFQ it answers.
         pub rfq: RfqId,
-        /// The price per unit.
-        pub price: Micros,
-        /// Firm until then.
-        pub valid_until: TimestampNs,
+        /// What is offered.
+        pub offer: Offer,
     }
 
     /// An open contract.
@@ -319,6 +330,38 @@ record! {
         pub currency: Currency,
         /// The next deadline: for delivery, or after the delivery for acceptance.
         pub due: TimestampNs,
+    }
+
+    /// What became of lines of a mass quote. A large one is answered in parts.
+    pub struct MassQuoteAnswer {
+        /// When they took effect, in sequenced time.
+        pub ts_event: TimestampNs,
+        /// The first of these lines, from 0.
+        pub first_line: u32,
+        /// Per line: why it was rejected, or nothing if it was accepted.
+        pub results: Vec<Option<RejectReason>>,
+        /// Whether these are the last lines.
+        pub last: bool,
+    }
+
+    /// A capability's book as of one moment in the order.
+    pub struct Book {
+        /// Which capability.
+        pub capability: CapabilityId,
+        /// The number of the first event of its stream that is not in here.
+        pub next: StreamPosition,
+        /// The band that prices must lie in.
+        pub band: Option<PriceBand>,
+        /// Whether it takes no new business.
+        pub halted: bool,
+        /// Live standing quotes, best first, at most 256.
+        pub standing: Vec<StandingEntry>,
+        /// Standing quotes in all.
+        pub standing_total: u32,
+        /// Open RFQs that everybody may answer, oldest first, at most 256.
+        pub rfqs: Vec<RfqAnnounced>,
+        /// Such RFQs in all.
+        pub rfqs_total: u32,
     }
 
     /// A page of listed capabilities.
@@ -353,6 +396,8 @@ choice! {
         Statement,
         /// Listed capabilities after the given one, or from the first.
         Capabilities(Option<CapabilityId>),
+        /// A capability's [`Book`].
+        Book(CapabilityId),
     }
 
     /// Which blob, and by what right.
@@ -405,6 +450,8 @@ payloads!(
     BlobReady,
     Statement,
     CapabilityList,
+    MassQuoteAnswer,
+    Book,
 );
 
 impl RejectedAnswer {

@@ -31,6 +31,9 @@ pub struct Micros(i64);
 /// One million: the parts per million in a whole, and the millionths in a unit.
 const MILLION: i64 = 1_000_000;
 
+/// The basis points in a whole.
+const TEN_THOUSAND: i64 = 10_000;
+
 impl Micros {
     /// No money.
     pub const ZERO: Self = Self(0);
@@ -79,6 +82,27 @@ impl Micros {
         let (units, rest) = (self.0 / MILLION, self.0 % MILLION);
         // units * rate <= i64::MAX because rate <= MILLION; rest * rate < 10^12.
         Some(Self(units * rate_ppm as i64 + rest * rate_ppm as i64 / MILLION))
+    }
+
+    /// Returns so many basis points of `self`, rounded down, or `None` if `self` is negative.
+    pub const fn bps_rounded_down(self, bps: u16) -> Option<Self> {
+        if self.0 < 0 {
+            return None;
+        }
+        let (wholes, rest) = (self.0 / TEN_THOUSAND, self.0 % TEN_THOUSAND);
+        // The rest times a u16 is below 10^9.
+        match wholes.checked_mul(bps as i64) {
+            Some(share) => Self(share).plus(Self(rest * bps as i64 / TEN_THOUSAND)),
+            None => None,
+        }
+    }
+
+    /// Returns so many basis points of `self`, rounded up, or `None` if `self` is negative or they
+    /// do not fit.
+    pub const fn bps_rounded_up(self, bps: u16) -> Option<Self> {
+        let Some(down) = self.bps_rounded_down(bps) else { return None };
+        let rest = self.0 % TEN_THOUSAND * bps as i64 % TEN_THOUSAND;
+        if rest == 0 { Some(down) } else { down.plus(Self(1)) }
     }
 
     /// Reads an amount as people write it: `12`, `12.5`, `-0.000001`; at most six decimals.

@@ -102,9 +102,9 @@ reasons! {
         7 JournalUnavailable transient
             "the journal cannot take further commands",
             "send it again with the same client id once the exchange is healthy";
-        8 UnsupportedSignature permanent
-            "a signature scheme that this version does not verify",
-            "leave the signature out";
+        8 InvalidSignature permanent
+            "the signature is not the agent's over the canonical bytes of this command",
+            "sign the bytes that the protocol document defines, with the key of the logon";
         9 TooManySubscriptions permanent
             "the session has as many subscriptions as it may",
             "end one of them first";
@@ -144,94 +144,145 @@ reasons! {
         105 InvalidSettings permanent
             "a setting is outside its limits",
             "keep to the limits of the protocol document";
-        106 AmountOverflow permanent
+        106 InvalidScoring permanent
+            "a weight is negative, or a score could not fit",
+            "use smaller weights";
+        107 InvalidCurve permanent
+            "the price curve does not rise from point to point to the reserve within the window",
+            "name 2 to 16 points, later and not lower each, the last one at the reserve";
+        108 InvalidBand permanent
+            "the price band is empty or inverted",
+            "name a lowest price above zero and a highest not below it";
+        109 InvalidInvitation permanent
+            "too many providers are invited, one twice, or nobody where somebody must be",
+            "invite 1 to 64 different providers";
+        110 FormatNotAllowed permanent
+            "the format does not go with another term of the RFQ",
+            "see the table of formats in the protocol document";
+        111 AmountOverflow permanent
             "an amount or a sum does not fit",
             "use smaller amounts";
-        107 AlreadyFounded permanent
+        112 AlreadyFounded permanent
             "the exchange has been founded before",
             "nothing: this happens once";
-        108 ClientIdExpired permanent
+        113 ClientIdExpired permanent
             "the client id is older than what the exchange still remembers",
             "look whether the first attempt took effect, then use a new id";
-        109 ClientIdInFuture permanent
+        114 ClientIdInFuture permanent
             "the client id's creation time lies ahead of the exchange's clock",
             "set the clock and use a new id";
-        110 IdempotencyMismatch permanent
+        115 IdempotencyMismatch permanent
             "the client id was used before for another command",
             "use a new id for a new command";
-        111 AlreadyCanceled permanent
+        116 AlreadyCanceled permanent
             "a cancel for this client id came before it",
             "use a new id if you still want it";
-        112 StaleRevision permanent
+        117 StaleRevision permanent
             "the revision is not above the last one",
             "use a higher revision";
-        113 UnknownAccount permanent
+        118 SignatureMissing permanent
+            "the exchange asks for a signature",
+            "sign the RFQ, the quote, the take, or an envelope for standing quotes";
+        119 UnknownAccount permanent
             "no such account",
             "check the account id";
-        114 UnknownAgent permanent
+        120 UnknownAgent permanent
             "no such agent",
             "check the agent id or key";
-        115 UnknownCapability permanent
+        121 UnknownCapability permanent
             "no such capability",
             "ask for the list of capabilities";
-        116 UnknownRfq permanent
+        122 UnknownRfq permanent
             "no such open RFQ",
             "check the RFQ id; a closed RFQ is forgotten";
-        117 UnknownQuote permanent
+        123 UnknownQuote permanent
             "no such live quote of this agent",
             "check the quote id; a quote ends with its RFQ";
-        118 UnknownContract permanent
+        124 UnknownContract permanent
             "no such open contract of this agent",
             "check the contract id; a settled contract is forgotten";
-        119 UnknownSession permanent
+        125 UnknownSession permanent
             "no such session of this agent",
             "log on again";
-        120 KeyTaken permanent
+        126 KeyTaken permanent
             "another agent has this key",
             "make a new key: an agent has exactly one";
-        121 NameTaken permanent
+        127 NameTaken permanent
             "another capability has this name",
             "choose another name";
-        122 CurrencyMismatch permanent
+        128 CurrencyMismatch permanent
             "the currency is not the capability's",
             "use the currency that the capability is listed with";
-        123 TermsNotListed permanent
+        129 TermsNotListed permanent
             "the terms are not those that the capability is listed with",
             "name the listed terms, or open a sealed RFQ without standing quotes";
-        124 SelfTrade permanent
+        130 RfqDigestMismatch permanent
+            "the signature is for an RFQ of another digest",
+            "sign the digest that the RFQ was announced with";
+        131 EnvelopeExceeded permanent
+            "the standing quote lies outside its envelope, or another session is mandated",
+            "sign a new envelope";
+        132 WrongFormat permanent
+            "the RFQ's format does not take this command",
+            "take a Dutch RFQ, pick in a buyer's choice, quote for the others";
+        133 NotInvited permanent
+            "the RFQ is for others",
+            "nothing: wait for an invitation";
+        134 NotEligible permanent
+            "the provider does not have the reputation or the attributes that the RFQ asks for",
+            "quote for RFQs that ask for less";
+        135 ProviderSuspended transient
+            "the provider has failed and is kept out for a time",
+            "wait until the time that ProviderSuspended named";
+        136 SelfTrade permanent
             "buyer and provider are the same account",
             "quote for other accounts only";
-        125 TooLate permanent
+        137 TooLate permanent
             "the deadline for this has passed",
             "nothing: act earlier next time";
-        126 ValidUntilTooShort permanent
+        138 ValidUntilTooShort permanent
             "the quote would not be valid until the RFQ closes",
             "name a later valid_until";
-        127 WrongState permanent
+        139 QuantityTooSmall permanent
+            "the RFQ's units go to one provider, and the quote does not offer all of them",
+            "offer the whole quantity";
+        140 PriceOutsideBand permanent
+            "the price is outside the capability's band",
+            "quote within the band";
+        141 BelowLimit transient
+            "the Dutch price has not reached the take's limit",
+            "wait for the price to rise, or lower the limit";
+        142 Exclusive transient
+            "another provider has the first word",
+            "wait until its time is over";
+        143 WrongState permanent
             "the contract is not in a state that allows this",
             "see the table of contract states";
-        128 QuoteExists permanent
+        144 QuoteExists permanent
             "the account already has a live quote for this RFQ",
             "amend it instead";
-        129 TransactionLimit permanent
+        145 TransactionLimit permanent
             "the amount is above the account's limit for one transaction",
             "split it, or ask the operator for a higher limit";
-        130 RfqLimit transient
+        146 RfqLimit transient
             "the account has as many open RFQs as it may",
             "wait until one closes, or cancel one";
-        131 QuoteLimit transient
+        147 QuoteRate transient
+            "the agent has quoted as often as it may in this second",
+            "wait a second and quote slower";
+        148 QuoteLimit transient
             "the account has as many live quotes as it may",
             "wait until an RFQ closes, or cancel a quote";
-        132 ContractLimit transient
+        149 ContractLimit transient
             "the account has as many open contracts as it may",
             "wait until one settles";
-        133 RfqFull transient
+        150 RfqFull transient
             "the RFQ holds as many quotes as it may",
             "quote earlier next time";
-        134 TableFull transient
+        151 TableFull transient
             "the exchange holds as many of these as it may",
             "try again later, or ask the operator for a larger exchange";
-        135 InsufficientFunds transient
+        152 InsufficientFunds transient
             "the account's available money does not cover it",
             "deposit money, or ask for less";
     }
@@ -247,26 +298,66 @@ reasons! {
             "buyer and provider are the same account",
             "quote for other accounts only";
         3 QuoteExpired permanent
-            "the quote was no longer valid when the RFQ closed",
+            "the quote was no longer valid when the RFQ was decided",
             "name a later valid_until";
-        4 AboveReserve permanent
+        4 ProviderSuspended transient
+            "the provider has failed and is kept out for a time",
+            "deliver what is awarded";
+        5 Ineligible permanent
+            "the provider does not have the reputation or the attributes that the RFQ asks for",
+            "quote for RFQs that ask for less";
+        6 AboveReserve permanent
             "the price is above the buyer's reserve",
             "quote lower";
-        5 ContractLimit permanent
+        7 ContractLimit permanent
             "the provider's account holds as many contracts as it may",
             "settle what is open before quoting more";
-        6 Tied permanent
-            "the same price as the winner, but later",
+        8 Unbonded permanent
+            "the provider's available money does not cover the bond",
+            "deposit money";
+        9 Unfillable permanent
+            "the units that were left did not fit the quote, or the other way round",
+            "offer more capacity, or units one by one";
+        10 RfqPassed permanent
+            "the buyer picked nothing in its time",
+            "nothing: the quote is released";
+        11 DoneAway permanent
+            "the buyer picked another quote",
+            "quote lower, or be better in what the buyer can see";
+        12 Tied permanent
+            "the same score as the last winner, but later",
             "quote earlier or lower";
-        7 Cover permanent
+        13 Cover permanent
             "the best of the losing quotes",
             "quote lower";
-        8 Outscored permanent
+        14 Outscored permanent
             "worse than the best losing quote",
             "quote lower";
-        9 Unfillable permanent
-            "the standing capacity does not cover the quantity",
-            "offer more capacity";
+    }
+}
+
+impl LossReason {
+    /// Returns the loss reason code of OpenRTB (IAB Tech Lab, OpenRTB 2.6, list "Loss Reason Codes")
+    /// that comes closest. There, the highest price wins; here, the lowest score.
+    pub const fn openrtb(self) -> u16 {
+        match self {
+            // Impression opportunity expired.
+            Self::RfqCanceled | Self::RfqPassed => 2,
+            // Invalid bid response.
+            Self::QuoteExpired | Self::Unfillable => 3,
+            // Bid was below auction floor.
+            Self::AboveReserve => 100,
+            // Lost to higher bid.
+            Self::Tied | Self::Cover | Self::Outscored => 102,
+            // Lost to a bid for a PMP deal.
+            Self::DoneAway => 103,
+            // Buyer seat blocked.
+            Self::SelfTrade
+            | Self::ProviderSuspended
+            | Self::Ineligible
+            | Self::ContractLimit
+            | Self::Unbonded => 104,
+        }
     }
 }
 

@@ -4,17 +4,19 @@ use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::payloads;
-use crate::command::{Format, RfqTerms, record};
+use crate::command::{DutchTerms, NoQuoteReason, OpenRfq, record};
 use crate::event::{
-    Awarded, CapabilityListed, ContractExpired, ContractSettled, ContractVerified, Delivered,
-    QuoteCanceled, QuoteRef, Resumed, RfqOpened, RfqResult, StandingQuoteCanceled,
+    Awarded, CapabilityListed, ContractExpired, ContractSettled, ContractTakenOver,
+    ContractVerified, Delivered, Halted, PriceBandSet, ProviderSuspended, QuoteCanceled, QuoteRef,
+    Reopened, ReputationChanged, Resumed, RfqOpened, RfqResult, RfqTaken, StandingQuoteCanceled,
     StandingQuoteSet, WorkStarted, happened,
 };
-use crate::ids::{AgentId, CapabilityId, Digest, RfqId};
-use crate::money::{Currency, Micros};
+use crate::ids::{AgentId, Digest, RfqId};
+use crate::money::Micros;
 use crate::reason::LossReason;
 use crate::template::templates;
-use crate::time::{DurationNs, TimestampNs};
+use crate::terms::PublicTerms;
+use crate::time::TimestampNs;
 
 templates! {
     /// An event of an agent's private stream: what happened to it, and was not the direct answer to
@@ -41,6 +43,24 @@ templates! {
         104 ContractSettled(ContractSettled),
         /// The provider did not deliver in time; both sides get this.
         105 ContractExpired(ContractExpired),
+        /// The agent is invited to answer an RFQ that is not announced to everybody.
+        106 Invited(RfqAnnounced),
+        /// An RFQ that the agent was invited to has ended.
+        107 InvitedRfqEnded(RfqClosedPublicly),
+        /// A provider answered the agent's RFQ without a quote; known at the close.
+        108 Declined(Declined),
+        /// The book of the agent's RFQ is open: so many quotes follow, and it may pick one.
+        109 BookOpened(BookOpened),
+        /// A quote of that book.
+        110 QuoteShown(QuoteShown),
+        /// The agent's quote did not win, and stands by for the winner.
+        111 Standby(Standby),
+        /// The provider failed and another took over; both sides and the successor get this.
+        112 ContractTakenOver(ContractTakenOver),
+        /// The agent's reputation changed.
+        113 ReputationChanged(ReputationChanged),
+        /// The agent is kept out for a time.
+        114 ProviderSuspended(ProviderSuspended),
     }
 }
 
@@ -58,12 +78,16 @@ templates! {
         131 StandingQuoteEnded(StandingQuoteCanceled),
         /// A capability was listed (topic: the exchange).
         132 CapabilityListed(CapabilityListed),
-        /// The exchange takes no new business (topic: the exchange).
-        133 Halted(Empty),
-        /// The exchange takes new business again (topic: the exchange).
-        134 Reopened(Empty),
+        /// No new business is taken (topic: the exchange, or the capability).
+        133 Halted(Halted),
+        /// New business is taken again (topic: the exchange, or the capability).
+        134 Reopened(Reopened),
         /// The exchange continues after an outage; deadlines moved (topic: the exchange).
         135 Resumed(Resumed),
+        /// Units of a Dutch RFQ were taken (topic: its capability).
+        136 RfqTaken(RfqTaken),
+        /// The band that prices must lie in was set (topic: its capability).
+        137 PriceBandSet(PriceBandSet),
     }
 }
 
@@ -76,7 +100,9 @@ happened! {
         pub result: RfqResult,
         /// Quotes that competed.
         pub quotes: u32,
-        /// The price per unit that is paid, if something was awarded.
+        /// Units that were awarded.
+        pub awarded: u32,
+        /// The highest price per unit that is paid, if something was awarded.
         pub clearing_price: Option<Micros>,
     }
 
@@ -94,34 +120,58 @@ happened! {
         pub winning_price: Option<Micros>,
     }
 
-    /// An RFQ was opened: what everybody may know of it.
-    pub struct RfqAnnounced {
-        /// Its id.
+    /// A provider answered without a quote.
+    pub struct Declined {
+        /// Which RFQ.
         pub rfq: RfqId,
-        /// The kind of work.
-        pub capability: CapabilityId,
-        /// Who asks.
-        pub buyer: AgentId,
-        /// What it is paid in.
-        pub currency: Currency,
-        /// Units of work.
-        pub quantity: u32,
-        /// How it is cleared.
-        pub format: Format,
-        /// How long it collects quotes; zero: it is cleared already.
-        pub window: DurationNs,
-        /// When it closes.
-        pub closes_at: TimestampNs,
-        /// Whether standing quotes compete too.
-        pub admit_standing: bool,
-        /// How long after the award the provider may take to deliver.
-        pub delivery_within: DurationNs,
-        /// How long after the delivery the buyer may take to object.
-        pub acceptance_within: DurationNs,
-        /// The public part of the job spec.
-        pub spec: Digest,
-        /// The terms of the contract.
-        pub terms: Digest,
+        /// Who.
+        pub provider: AgentId,
+        /// Why.
+        pub reason: NoQuoteReason,
+    }
+
+    /// The book of the agent's RFQ is open.
+    pub struct BookOpened {
+        /// Which RFQ.
+        pub rfq: RfqId,
+        /// It may pick until then.
+        pub pick_until: TimestampNs,
+        /// Quotes that follow: the best ones.
+        pub shown: u32,
+        /// Quotes that compete.
+        pub quotes: u32,
+    }
+
+    /// A quote of a book.
+    pub struct QuoteShown {
+        /// For which RFQ.
+        pub rfq: RfqId,
+        /// Which quote.
+        pub quote: QuoteRef,
+        /// Whose.
+        pub provider: AgentId,
+        /// The price per unit.
+        pub price: Micros,
+        /// Its quoted latency.
+        pub latency_ms: u32,
+        /// The provider's reputation.
+        pub reputation_bps: u16,
+        /// The price with what latency and reputation are worth.
+        pub score: Micros,
+        /// Its place, from 1.
+        pub rank: u32,
+        /// Why it cannot be picked, if it cannot.
+        pub barred: Option<LossReason>,
+    }
+
+    /// The agent's quote stands by.
+    pub struct Standby {
+        /// For which RFQ.
+        pub rfq: RfqId,
+        /// Which quote.
+        pub quote: QuoteRef,
+        /// Its place, from 1.
+        pub rank: u32,
     }
 
     /// An RFQ ended: what everybody may know of it.
@@ -130,14 +180,30 @@ happened! {
         pub rfq: RfqId,
         /// How.
         pub result: RfqResult,
-        /// The price per unit that is paid, where the RFQ discloses it.
+        /// Units that were awarded.
+        pub awarded: u32,
+        /// The highest price per unit that is paid, where the RFQ discloses it.
         pub clearing_price: Option<Micros>,
     }
 }
 
 record! {
-    /// Nothing beyond the template's own meaning.
-    pub struct Empty {}
+    /// An RFQ was opened: what those who may answer it may know of it. Its terms stand here with
+    /// neither reserve nor inputs.
+    pub struct RfqAnnounced {
+        /// Its id.
+        pub rfq: RfqId,
+        /// Who asks.
+        pub buyer: AgentId,
+        /// When it closes, should nothing move it.
+        pub closes_at: TimestampNs,
+        /// What is asked for.
+        pub terms: PublicTerms,
+        /// How the price rises, if the format is Dutch.
+        pub dutch: Option<DutchTerms>,
+        /// The digest that a signed quote must name, if the buyer has signed.
+        pub digest: Option<Digest>,
+    }
 }
 
 payloads!(
@@ -155,42 +221,30 @@ payloads!(
     RfqClosedPublicly,
     StandingQuoteSet,
     CapabilityListed,
-    Empty,
+    Halted,
+    Reopened,
     Resumed,
+    RfqTaken,
+    PriceBandSet,
+    Declined,
+    BookOpened,
+    QuoteShown,
+    Standby,
+    ContractTakenOver,
+    ReputationChanged,
+    ProviderSuspended,
 );
 
 impl RfqAnnounced {
-    /// Returns what everybody may know of an RFQ: all but its reserve and its inputs.
-    pub fn of(opened: &RfqOpened) -> Self {
-        let RfqTerms {
-            capability,
-            currency,
-            quantity,
-            reserve: _,
-            format,
-            window,
-            admit_standing,
-            disclosure: _,
-            delivery_within,
-            acceptance_within,
-            spec,
-            inputs: _,
-            terms,
-        } = opened.terms;
+    /// Returns what those who may answer an RFQ may know of it.
+    pub fn of(opened: &RfqOpened, command: &OpenRfq) -> Self {
         Self {
             rfq: opened.rfq,
-            capability,
             buyer: opened.buyer,
-            currency,
-            quantity,
-            format,
-            window,
             closes_at: opened.closes_at,
-            admit_standing,
-            delivery_within,
-            acceptance_within,
-            spec,
-            terms,
+            terms: PublicTerms::of(&opened.terms),
+            dutch: command.dutch.clone(),
+            digest: command.signature.as_ref().map(|signature| signature.digest),
         }
     }
 }

@@ -31,6 +31,7 @@ const KEY: PublicKey = PublicKey::new([0x12; 32]);
 const PRICE: Micros = Micros::new(30_500_000);
 const PARTIES: Parties = Parties { buyer: AGENT, provider: AgentId::new(0x13) };
 const CLIENT_ID: ClientId = ClientId::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+const BAND: PriceBand = PriceBand { low: Micros::new(1_000_000), high: PRICE };
 const NOW: TimestampNs = TimestampNs::from_nanos(1_767_225_600_000_000_000);
 
 fn name(text: &str) -> Name {
@@ -39,20 +40,64 @@ fn name(text: &str) -> Name {
 
 fn terms() -> RfqTerms {
     RfqTerms {
-        capability: CAPABILITY,
-        currency: Currency::USD,
         quantity: 2,
-        reserve: PRICE,
-        format: Format::FirstPrice,
         window: DurationNs::from_millis(500),
-        admit_standing: false,
-        disclosure: Disclosure::ClearingPrice,
+        split: true,
+        cutoff: DurationNs::from_millis(100),
+        scoring: Scoring {
+            latency_per_ms: Micros::new(1_000),
+            reputation_per_bps: Micros::new(200),
+        },
+        eligibility: Eligibility { reputation_min_bps: 4_000, attributes: attributes() },
+        bond_bps: 500,
         delivery_within: DurationNs::from_secs(60),
         acceptance_within: DurationNs::from_secs(60),
         spec: DIGEST,
         inputs: Some(DIGEST),
         terms: DIGEST,
+        ..RfqTerms::plain(CAPABILITY, Currency::USD, PRICE)
     }
+}
+
+fn offer() -> Offer {
+    Offer {
+        price: PRICE,
+        quantity: 2,
+        all_or_none: true,
+        latency_ms: 150,
+        valid_until: NOW,
+        standby_until: Some(NOW),
+    }
+}
+
+fn standing_quote(revision: u64) -> SetStandingQuote {
+    SetStandingQuote {
+        capability: CAPABILITY,
+        revision,
+        price: PRICE,
+        latency_ms: 150,
+        capacity: 5,
+        valid_until: NOW,
+        terms: DIGEST,
+    }
+}
+
+fn dutch() -> DutchTerms {
+    let point = |secs, price| CurvePoint { after: DurationNs::from_secs(secs), price };
+    let until = DurationNs::from_secs(1);
+    DutchTerms {
+        curve: vec![point(0, Micros::new(10_000_000)), point(5, PRICE)],
+        exclusive: Some(Exclusivity { provider: AGENT, until, beatable_by_bps: 50 }),
+    }
+}
+
+fn signature() -> Signature {
+    let (scheme, bytes) = (SignatureScheme::Ed25519, SignatureBytes::new([0x15; 64]));
+    Signature { scheme, bytes }
+}
+
+fn attributes() -> Attributes {
+    [Attribute::DataInEu, Attribute::NoTraining].into_iter().collect()
 }
 
 fn listed() -> CapabilityListed {
@@ -86,47 +131,69 @@ fn client_messages() -> Vec<ClientMessage> {
 fn commands() -> Vec<Command> {
     let client_id = CLIENT_ID;
     let valid_until = NOW;
-    let signature = Some(Box::new(Signature {
-        scheme: SignatureScheme::Ed25519,
-        bytes: SignatureBytes::new([0x15; 64]),
-    }));
+    let quote_signature =
+        Some(Box::new(QuoteSignature { rfq_digest: DIGEST, signature: signature() }));
     vec![
-        Command::OpenRfq(Box::new(OpenRfq { client_id, rfq: terms(), signature: None })),
+        Command::OpenRfq(Box::new(OpenRfq {
+            client_id,
+            rfq: terms(),
+            invited: vec![AGENT, AgentId::new(0x13)],
+            dutch: Some(dutch()),
+            signature: Some(Box::new(RfqSignature {
+                salt: DIGEST,
+                digest: DIGEST,
+                signature: signature(),
+            })),
+        })),
         Command::CancelRfq(CancelRfq { client_id, target: RfqTarget::Id(RFQ) }),
         Command::PlaceQuote(PlaceQuote {
             client_id,
             rfq: RFQ,
-            price: PRICE,
-            valid_until,
-            signature,
+            offer: offer(),
+            signature: quote_signature.clone(),
         }),
         Command::AmendQuote(AmendQuote {
             client_id,
             target: QuoteTarget::Id(QUOTE),
-            price: PRICE,
-            valid_until,
+            offer: Offer::new(PRICE, NOW),
             signature: None,
         }),
         Command::CancelQuote(CancelQuote { client_id, target: QuoteTarget::ClientId(CLIENT_ID) }),
-        Command::SetStandingQuote(SetStandingQuote {
-            capability: CAPABILITY,
-            revision: 3,
-            price: PRICE,
-            capacity: 5,
-            valid_until,
-            terms: DIGEST,
-            signature: None,
-        }),
+        Command::SetStandingQuote(standing_quote(3)),
         Command::CancelStandingQuote(CancelStandingQuote { capability: CAPABILITY, revision: 4 }),
         Command::StartWork(StartWork { client_id, contract: CONTRACT }),
         Command::Deliver(Deliver { client_id, contract: CONTRACT, deliverable: DIGEST }),
         Command::AcceptDelivery(AcceptDelivery { client_id, contract: CONTRACT }),
+        Command::DeclineRfq(DeclineRfq { client_id, rfq: RFQ, reason: NoQuoteReason::NoCapacity }),
+        Command::TakeRfq(TakeRfq {
+            client_id,
+            rfq: RFQ,
+            quantity: 2,
+            limit: PRICE,
+            signature: quote_signature,
+        }),
+        Command::PickQuote(PickQuote { client_id, rfq: RFQ, quote: QUOTE }),
+        Command::MassQuote(MassQuote { lines: vec![standing_quote(3), standing_quote(4)] }),
+        Command::MassCancel(MassCancel { client_id, what: QuoteKind::Standing }),
+        Command::SignEnvelope(Box::new(SignEnvelope {
+            client_id,
+            envelope: OfferEnvelope {
+                capability: CAPABILITY,
+                terms: DIGEST,
+                price_min: PRICE,
+                capacity_max: 5,
+                valid_until,
+                session: SESSION,
+            },
+            signature: signature(),
+        })),
         Command::EnrolAccount(EnrolAccount { client_id, transaction_max: PRICE }),
         Command::EnrolAgent(EnrolAgent {
             client_id,
             account: ACCOUNT,
             key: KEY,
             roles: Roles::TRADER,
+            attributes: attributes(),
         }),
         Command::ListCapability(ListCapability {
             client_id,
@@ -140,8 +207,9 @@ fn commands() -> Vec<Command> {
             amount: PRICE,
             currency: Currency::USD,
         }),
-        Command::Halt(Halt { client_id }),
-        Command::Reopen(Reopen { client_id }),
+        Command::Halt(Halt { client_id, capability: Some(CAPABILITY) }),
+        Command::Reopen(Reopen { client_id, capability: None }),
+        Command::SetPriceBand(SetPriceBand { client_id, capability: CAPABILITY, band: Some(BAND) }),
     ]
 }
 
@@ -181,14 +249,17 @@ fn server_messages() -> Vec<ServerMessage> {
         }),
         ServerMessage::Statement(Statement {
             ts_event: NOW,
+            reputation_bps: 5_000,
+            suspended_until: Some(NOW),
             accounts: vec![AccountStatement {
                 currency: Currency::USD,
                 available: PRICE,
                 held: Micros::ZERO,
                 escrow: PRICE,
+                bonds: Micros::ZERO,
             }],
             rfqs: vec![RfqEntry { rfq: RFQ, closes_at: NOW, terms: terms() }],
-            quotes: vec![QuoteEntry { quote: QUOTE, rfq: RFQ, price: PRICE, valid_until: NOW }],
+            quotes: vec![QuoteEntry { quote: QUOTE, rfq: RFQ, offer: offer() }],
             standing: Vec::new(),
             contracts: vec![ContractEntry {
                 contract: CONTRACT,
@@ -204,6 +275,22 @@ fn server_messages() -> Vec<ServerMessage> {
         ServerMessage::StreamOpened(StreamOpened { topic, next }),
         ServerMessage::BlobStored(BlobAnswer { digest: DIGEST }),
         ServerMessage::BlobReady(BlobReady { digest: DIGEST, length: 1_024 }),
+        ServerMessage::MassQuoteAnswer(MassQuoteAnswer {
+            ts_event: NOW,
+            first_line: 0,
+            results: vec![None, Some(RejectReason::StaleRevision)],
+            last: true,
+        }),
+        ServerMessage::Book(Book {
+            capability: CAPABILITY,
+            next: StreamPosition { stream_seq: 8 },
+            band: Some(BAND),
+            halted: false,
+            standing: vec![standing_set()],
+            standing_total: 1,
+            rfqs: vec![announced()],
+            rfqs_total: 1,
+        }),
     ]
 }
 
@@ -215,16 +302,27 @@ fn private_events() -> Vec<PrivateEvent> {
             rfq: RFQ,
             parties,
             quote: QuoteRef::Sealed(QUOTE),
+            breakdown: Breakdown {
+                price: PRICE,
+                latency_ms: 150,
+                latency: Micros::new(150_000),
+                reputation_bps: 5_000,
+                reputation: Micros::new(1_000_000),
+            },
             price: PRICE,
             quantity: 2,
             total: Micros::new(61_000_000),
             currency: Currency::USD,
+            bond: Micros::new(3_050_000),
+            start_due: None,
             delivery_due: NOW,
+            takes_over: None,
         }),
         PrivateEvent::RfqEnded(RfqEnded {
             rfq: RFQ,
             result: RfqResult::Awarded,
             quotes: 3,
+            awarded: 2,
             clearing_price: Some(PRICE),
         }),
         PrivateEvent::QuoteLost(QuoteLost {
@@ -262,30 +360,88 @@ fn private_events() -> Vec<PrivateEvent> {
             contract,
             parties,
             released: Micros::new(60_390_000),
+            penalty: Micros::ZERO,
             fee: Micros::new(610_000),
         }),
-        PrivateEvent::ContractExpired(ContractExpired { contract, parties, refunded: PRICE }),
+        PrivateEvent::ContractExpired(ContractExpired {
+            contract,
+            parties,
+            refunded: PRICE,
+            compensation: Micros::new(3_050_000),
+        }),
+        PrivateEvent::Invited(announced()),
+        PrivateEvent::InvitedRfqEnded(closed()),
+        PrivateEvent::Declined(Declined {
+            rfq: RFQ,
+            provider: AGENT,
+            reason: NoQuoteReason::Policy,
+        }),
+        PrivateEvent::BookOpened(BookOpened { rfq: RFQ, pick_until: NOW, shown: 1, quotes: 1 }),
+        PrivateEvent::QuoteShown(QuoteShown {
+            rfq: RFQ,
+            quote: QuoteRef::Sealed(QUOTE),
+            provider: AGENT,
+            price: PRICE,
+            latency_ms: 150,
+            reputation_bps: 5_000,
+            score: Micros::new(31_650_000),
+            rank: 1,
+            barred: None,
+        }),
+        PrivateEvent::Standby(Standby { rfq: RFQ, quote: QuoteRef::Sealed(QUOTE), rank: 2 }),
+        PrivateEvent::ContractTakenOver(ContractTakenOver {
+            contract,
+            parties,
+            successor: AGENT,
+            compensation: Micros::new(3_050_000),
+        }),
+        PrivateEvent::ReputationChanged(ReputationChanged {
+            agent: AGENT,
+            from_bps: 5_000,
+            to_bps: 3_750,
+            cause: ReputationCause::Failed,
+        }),
+        PrivateEvent::ProviderSuspended(ProviderSuspended {
+            provider: AGENT,
+            until: NOW,
+            fades: 1,
+        }),
     ]
 }
 
+fn announced() -> RfqAnnounced {
+    RfqAnnounced {
+        rfq: RFQ,
+        buyer: AGENT,
+        closes_at: NOW,
+        terms: PublicTerms::of(&terms()),
+        dutch: Some(dutch()),
+        digest: Some(DIGEST),
+    }
+}
+
+fn closed() -> RfqClosedPublicly {
+    let (result, awarded) = (RfqResult::Passed, 0);
+    RfqClosedPublicly { rfq: RFQ, result, awarded, clearing_price: None }
+}
+
+fn standing_set() -> StandingQuoteSet {
+    StandingQuoteSet {
+        capability: CAPABILITY,
+        provider: AGENT,
+        revision: 3,
+        price: PRICE,
+        latency_ms: 150,
+        capacity: 5,
+        valid_until: NOW,
+    }
+}
+
 fn public_events() -> Vec<PublicEvent> {
-    let opened =
-        RfqOpened { rfq: RFQ, buyer: AGENT, account: ACCOUNT, closes_at: NOW, terms: terms() };
     vec![
-        PublicEvent::RfqAnnounced(RfqAnnounced::of(&opened)),
-        PublicEvent::RfqClosedPublicly(RfqClosedPublicly {
-            rfq: RFQ,
-            result: RfqResult::Passed,
-            clearing_price: None,
-        }),
-        PublicEvent::StandingQuoteSet(StandingQuoteSet {
-            capability: CAPABILITY,
-            provider: AGENT,
-            revision: 3,
-            price: PRICE,
-            capacity: 5,
-            valid_until: NOW,
-        }),
+        PublicEvent::RfqAnnounced(announced()),
+        PublicEvent::RfqClosedPublicly(closed()),
+        PublicEvent::StandingQuoteSet(standing_set()),
         PublicEvent::StandingQuoteEnded(StandingQuoteCanceled {
             capability: CAPABILITY,
             provider: AGENT,
@@ -293,9 +449,18 @@ fn public_events() -> Vec<PublicEvent> {
             cause: CancelCause::Expired,
         }),
         PublicEvent::CapabilityListed(listed()),
-        PublicEvent::Halted(Empty {}),
-        PublicEvent::Reopened(Empty {}),
+        PublicEvent::Halted(Halted { capability: Some(CAPABILITY) }),
+        PublicEvent::Reopened(Reopened { capability: None }),
         PublicEvent::Resumed(Resumed { gap: DurationNs::from_secs(5), sessions_lost: 2 }),
+        PublicEvent::RfqTaken(RfqTaken {
+            rfq: RFQ,
+            capability: CAPABILITY,
+            contract: CONTRACT,
+            price: PRICE,
+            quantity: 1,
+            remaining: 1,
+        }),
+        PublicEvent::PriceBandSet(PriceBandSet { capability: CAPABILITY, band: Some(BAND) }),
     ]
 }
 

@@ -1,7 +1,10 @@
 //! What each account has open, and how much more it may.
 
+use alloc::vec::Vec;
+
 use gavel_protocol::{AccountId, Micros, RejectReason};
 use hashbrown::HashMap;
+use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 
 use crate::limits::{
@@ -9,7 +12,7 @@ use crate::limits::{
 };
 
 /// What one account has open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Exposure {
     /// The most that one transaction may cost.
     pub transaction_max: Micros,
@@ -21,10 +24,11 @@ pub struct Exposure {
     pub contracts: u32,
 }
 
-/// What every account has open.
+/// What every account has open. An account's slot is its place in the order of enrolment.
 #[derive(Debug)]
 pub struct Exposures {
-    accounts: HashMap<AccountId, Exposure, FxBuildHasher>,
+    accounts: Vec<(AccountId, Exposure)>,
+    slots: HashMap<AccountId, u32, FxBuildHasher>,
 }
 
 impl Exposures {
@@ -32,7 +36,10 @@ impl Exposures {
     pub fn new() -> Self {
         // Twice the number of accounts: a map never grows by rehashing below half its capacity.
         let capacity = 2 * ACCOUNTS_MAX as usize;
-        Self { accounts: HashMap::with_capacity_and_hasher(capacity, FxBuildHasher) }
+        Self {
+            accounts: Vec::with_capacity(ACCOUNTS_MAX as usize),
+            slots: HashMap::with_capacity_and_hasher(capacity, FxBuildHasher),
+        }
     }
 
     /// Adds an account with nothing open.
@@ -53,24 +60,35 @@ impl Exposures {
         Ok(())
     }
 
-    /// Puts back an account as it was.
+    /// Puts back an account as it was, behind those that are there.
     pub fn restore(&mut self, account: AccountId, exposure: Exposure) {
-        let before = self.accounts.insert(account, exposure);
+        let slot = u32::try_from(self.accounts.len()).expect("fewer than ACCOUNTS_MAX");
+        self.accounts.push((account, exposure));
+        let before = self.slots.insert(account, slot);
         assert!(before.is_none(), "invariant: an account is enrolled once: {account}");
     }
 
-    /// Returns what an account has open, if it exists.
-    pub fn of(&self, account: AccountId) -> Option<&Exposure> {
-        self.accounts.get(&account)
+    /// Returns the slot of an account.
+    ///
+    /// # Errors
+    ///
+    /// [`RejectReason::UnknownAccount`].
+    pub fn slot(&self, account: AccountId) -> Result<u32, RejectReason> {
+        self.slots.get(&account).copied().ok_or(RejectReason::UnknownAccount)
+    }
+
+    /// Returns what the account in a slot has open.
+    pub fn at(&self, slot: u32) -> &Exposure {
+        &self.accounts[slot as usize].1
     }
 
     /// Checks that the account may open an RFQ that costs at most `total`.
     ///
     /// # Errors
     ///
-    /// [`RejectReason::UnknownAccount`], `TransactionLimit` or `RfqLimit`.
-    pub fn check_rfq(&self, account: AccountId, total: Micros) -> Result<(), RejectReason> {
-        let exposure = self.of(account).ok_or(RejectReason::UnknownAccount)?;
+    /// [`RejectReason::TransactionLimit`] or `RfqLimit`.
+    pub fn check_rfq(&self, slot: u32, total: Micros) -> Result<(), RejectReason> {
+        let exposure = self.at(slot);
         if total > exposure.transaction_max {
             return Err(RejectReason::TransactionLimit);
         }
@@ -84,63 +102,56 @@ impl Exposures {
     ///
     /// # Errors
     ///
-    /// [`RejectReason::UnknownAccount`] or `QuoteLimit`.
-    pub fn check_quote(&self, account: AccountId) -> Result<(), RejectReason> {
-        let exposure = self.of(account).ok_or(RejectReason::UnknownAccount)?;
-        if exposure.quotes >= QUOTES_PER_ACCOUNT_MAX {
+    /// [`RejectReason::QuoteLimit`].
+    pub fn check_quote(&self, slot: u32) -> Result<(), RejectReason> {
+        if self.at(slot).quotes >= QUOTES_PER_ACCOUNT_MAX {
             return Err(RejectReason::QuoteLimit);
         }
         Ok(())
     }
 
     /// Returns whether the account may take on another contract as provider.
-    pub fn may_contract(&self, account: AccountId) -> bool {
-        self.of(account).is_some_and(|exposure| exposure.contracts < CONTRACTS_PER_ACCOUNT_MAX)
+    pub fn may_contract(&self, slot: u32) -> bool {
+        self.at(slot).contracts < CONTRACTS_PER_ACCOUNT_MAX
     }
 
     /// Counts an RFQ that was opened.
-    pub fn rfq_opened(&mut self, account: AccountId) {
-        self.change(account, |exposure| &mut exposure.rfqs, 1);
+    pub fn rfq_opened(&mut self, slot: u32) {
+        self.change(slot, |exposure| &mut exposure.rfqs, 1);
     }
 
     /// Counts an RFQ that ended.
-    pub fn rfq_ended(&mut self, account: AccountId) {
-        self.change(account, |exposure| &mut exposure.rfqs, -1);
+    pub fn rfq_ended(&mut self, slot: u32) {
+        self.change(slot, |exposure| &mut exposure.rfqs, -1);
     }
 
     /// Counts a sealed quote that was placed.
-    pub fn quote_placed(&mut self, account: AccountId) {
-        self.change(account, |exposure| &mut exposure.quotes, 1);
+    pub fn quote_placed(&mut self, slot: u32) {
+        self.change(slot, |exposure| &mut exposure.quotes, 1);
     }
 
     /// Counts a sealed quote that ended.
-    pub fn quote_ended(&mut self, account: AccountId) {
-        self.change(account, |exposure| &mut exposure.quotes, -1);
+    pub fn quote_ended(&mut self, slot: u32) {
+        self.change(slot, |exposure| &mut exposure.quotes, -1);
     }
 
     /// Counts a contract that the account took on as provider.
-    pub fn contract_opened(&mut self, account: AccountId) {
-        self.change(account, |exposure| &mut exposure.contracts, 1);
+    pub fn contract_opened(&mut self, slot: u32) {
+        self.change(slot, |exposure| &mut exposure.contracts, 1);
     }
 
     /// Counts a contract of the provider that ended.
-    pub fn contract_ended(&mut self, account: AccountId) {
-        self.change(account, |exposure| &mut exposure.contracts, -1);
+    pub fn contract_ended(&mut self, slot: u32) {
+        self.change(slot, |exposure| &mut exposure.contracts, -1);
     }
 
-    /// Returns every account, in no particular order.
+    /// Returns every account in the order of enrolment.
     pub fn iter(&self) -> impl Iterator<Item = (AccountId, &Exposure)> {
         self.accounts.iter().map(|(account, exposure)| (*account, exposure))
     }
 
-    fn change(
-        &mut self,
-        account: AccountId,
-        count: impl FnOnce(&mut Exposure) -> &mut u32,
-        by: i32,
-    ) {
-        let exposure = self.accounts.get_mut(&account);
-        let count = count(exposure.expect("invariant: whoever has something open is enrolled"));
+    fn change(&mut self, slot: u32, count: impl FnOnce(&mut Exposure) -> &mut u32, by: i32) {
+        let count = count(&mut self.accounts[slot as usize].1);
         let changed = count.checked_add_signed(by);
         *count = changed.expect("invariant: nothing ends that was not counted");
     }

@@ -1,7 +1,13 @@
 //! Checks that need no state: shape, sizes, roles.
 
-use gavel_protocol::limits::{AMOUNT_MAX, FEE_PPM_MAX, QUANTITY_MAX, WINDOW_MAX, WORK_TIME_MAX};
-use gavel_protocol::{Command, DurationNs, Micros, RejectReason, RfqTerms, Role, Roles, Signature};
+use gavel_protocol::limits::{
+    AMOUNT_MAX, BPS_MAX, CURVE_POINTS_MAX, FEE_PPM_MAX, INVITED_MAX, LATENCY_MS_MAX,
+    MASS_QUOTE_LINES_MAX, QUANTITY_MAX, REPUTATION_BPS_MAX, WINDOW_MAX, WORK_TIME_MAX,
+};
+use gavel_protocol::{
+    AgentId, Command, DurationNs, DutchTerms, Format, Micros, Offer, OfferEnvelope, OpenRfq,
+    PriceBand, RejectReason, RfqTerms, Role, Roles, SetStandingQuote,
+};
 
 /// Checks what can be checked by looking at the command alone.
 ///
@@ -10,30 +16,30 @@ use gavel_protocol::{Command, DurationNs, Micros, RejectReason, RfqTerms, Role, 
 /// The reason of lowest number that applies.
 pub fn pretrade(command: &Command) -> Result<(), RejectReason> {
     match command {
-        Command::OpenRfq(c) => {
-            unsigned(c.signature.as_deref())?;
-            rfq_terms(&c.rfq)
+        Command::OpenRfq(c) => rfq(c),
+        Command::PlaceQuote(c) => offer(&c.offer),
+        Command::AmendQuote(c) => offer(&c.offer),
+        Command::TakeRfq(c) => {
+            amount(c.limit)?;
+            quantity(c.quantity)
         }
-        Command::PlaceQuote(c) => {
-            unsigned(c.signature.as_deref())?;
-            amount(c.price)
+        Command::SetStandingQuote(c) => standing_quote(c),
+        Command::MassQuote(c) if !(1..=MASS_QUOTE_LINES_MAX).contains(&c.lines.len()) => {
+            Err(RejectReason::InvalidQuantity)
         }
-        Command::AmendQuote(c) => {
-            unsigned(c.signature.as_deref())?;
-            amount(c.price)
-        }
-        Command::SetStandingQuote(c) => {
-            unsigned(c.signature.as_deref())?;
-            amount(c.price)?;
-            quantity(c.capacity)
-        }
+        Command::SignEnvelope(c) => envelope(&c.envelope),
         Command::EnrolAccount(c) => amount(c.transaction_max),
         Command::Deposit(c) => amount(c.amount),
+        Command::SetPriceBand(c) => c.band.map_or(Ok(()), band),
         Command::Found(c) if c.settings.fee_ppm > FEE_PPM_MAX => Err(RejectReason::InvalidSettings),
         Command::Found(_)
+        | Command::MassQuote(_)
         | Command::CancelRfq(_)
         | Command::CancelQuote(_)
         | Command::CancelStandingQuote(_)
+        | Command::MassCancel(_)
+        | Command::DeclineRfq(_)
+        | Command::PickQuote(_)
         | Command::StartWork(_)
         | Command::Deliver(_)
         | Command::AcceptDelivery(_)
@@ -48,6 +54,17 @@ pub fn pretrade(command: &Command) -> Result<(), RejectReason> {
     }
 }
 
+/// Checks a standing quote, by itself or as a line of a mass quote.
+///
+/// # Errors
+///
+/// The reason of lowest number that applies.
+pub fn standing_quote(quote: &SetStandingQuote) -> Result<(), RejectReason> {
+    amount(quote.price)?;
+    quantity(quote.capacity)?;
+    latency(quote.latency_ms)
+}
+
 /// Checks that an agent with these roles may send this command.
 ///
 /// # Errors
@@ -55,20 +72,27 @@ pub fn pretrade(command: &Command) -> Result<(), RejectReason> {
 /// [`RejectReason::NotPermitted`].
 pub fn permit(command: &Command, roles: Roles) -> Result<(), RejectReason> {
     let permitted = match command {
-        Command::OpenRfq(_) | Command::CancelRfq(_) | Command::AcceptDelivery(_) => {
-            roles.has(Role::Buyer)
-        }
+        Command::OpenRfq(_)
+        | Command::CancelRfq(_)
+        | Command::PickQuote(_)
+        | Command::AcceptDelivery(_) => roles.has(Role::Buyer),
         Command::PlaceQuote(_)
         | Command::AmendQuote(_)
         | Command::CancelQuote(_)
         | Command::SetStandingQuote(_)
         | Command::CancelStandingQuote(_)
+        | Command::MassQuote(_)
+        | Command::MassCancel(_)
+        | Command::SignEnvelope(_)
+        | Command::DeclineRfq(_)
+        | Command::TakeRfq(_)
         | Command::StartWork(_)
         | Command::Deliver(_) => roles.has(Role::Provider),
         Command::EnrolAccount(_)
         | Command::EnrolAgent(_)
         | Command::ListCapability(_)
         | Command::Deposit(_)
+        | Command::SetPriceBand(_)
         | Command::Halt(_)
         | Command::Reopen(_) => roles.has(Role::Operator),
         Command::Logon(_) => true,
@@ -80,28 +104,133 @@ pub fn permit(command: &Command, roles: Roles) -> Result<(), RejectReason> {
     if permitted { Ok(()) } else { Err(RejectReason::NotPermitted) }
 }
 
-/// No scheme is verified yet, so a signature cannot be accepted: it would look as if it had been.
-fn unsigned(signature: Option<&Signature>) -> Result<(), RejectReason> {
-    match signature {
-        None => Ok(()),
-        Some(_) => Err(RejectReason::UnsupportedSignature),
+fn rfq(command: &OpenRfq) -> Result<(), RejectReason> {
+    let terms = &command.rfq;
+    amount(terms.reserve)?;
+    quantity(terms.quantity)?;
+    durations(terms)?;
+    if terms.bond_bps > BPS_MAX || terms.eligibility.reputation_min_bps > REPUTATION_BPS_MAX {
+        return Err(RejectReason::InvalidSettings);
+    }
+    scoring(terms)?;
+    if let Some(dutch) = &command.dutch {
+        curve(dutch, terms)?;
+    }
+    invited(command)?;
+    format(command)?;
+    match terms.reserve.times(terms.quantity) {
+        Some(total) if total.raw() <= AMOUNT_MAX => Ok(()),
+        Some(_) | None => Err(RejectReason::AmountOverflow),
     }
 }
 
-fn rfq_terms(terms: &RfqTerms) -> Result<(), RejectReason> {
-    amount(terms.reserve)?;
-    quantity(terms.quantity)?;
+fn durations(terms: &RfqTerms) -> Result<(), RejectReason> {
     let within = |time: DurationNs, most: DurationNs| time > DurationNs::ZERO && time <= most;
     if terms.window > WINDOW_MAX
+        || terms.cutoff > terms.window
+        || terms.pick_within > WINDOW_MAX
+        || terms.start_within > terms.delivery_within
         || !within(terms.delivery_within, WORK_TIME_MAX)
         || !within(terms.acceptance_within, WORK_TIME_MAX)
     {
         return Err(RejectReason::InvalidDuration);
     }
-    match terms.reserve.times(terms.quantity) {
-        Some(total) if total.raw() <= AMOUNT_MAX => Ok(()),
-        Some(_) | None => Err(RejectReason::AmountOverflow),
+    Ok(())
+}
+
+/// Checks that no score can overflow, whatever is quoted: each part stays within [`AMOUNT_MAX`].
+fn scoring(terms: &RfqTerms) -> Result<(), RejectReason> {
+    let fits = |part: Option<Micros>| part.is_some_and(|part| part.raw() <= AMOUNT_MAX);
+    let scoring = terms.scoring;
+    if scoring.latency_per_ms < Micros::ZERO
+        || scoring.reputation_per_bps < Micros::ZERO
+        || !fits(scoring.latency(LATENCY_MS_MAX))
+        || !fits(scoring.reputation(0))
+    {
+        return Err(RejectReason::InvalidScoring);
     }
+    Ok(())
+}
+
+fn curve(dutch: &DutchTerms, terms: &RfqTerms) -> Result<(), RejectReason> {
+    let curve = &dutch.curve;
+    let rises = curve.is_sorted_by(|a, b| a.after < b.after && a.price <= b.price);
+    let ends = (curve.first(), curve.last());
+    let (Some(first), Some(last)) = ends else { return Err(RejectReason::InvalidCurve) };
+    if !(2..=CURVE_POINTS_MAX).contains(&curve.len())
+        || !rises
+        || first.price <= Micros::ZERO
+        || last.price != terms.reserve
+        || last.after > terms.window
+        || dutch.exclusive.is_some_and(|first| first.beatable_by_bps >= BPS_MAX)
+    {
+        return Err(RejectReason::InvalidCurve);
+    }
+    Ok(())
+}
+
+fn invited(command: &OpenRfq) -> Result<(), RejectReason> {
+    let invited = &command.invited;
+    let twice = |(index, agent): (usize, &AgentId)| invited[..index].contains(agent);
+    if invited.len() > INVITED_MAX
+        || invited.iter().enumerate().any(twice)
+        || (command.rfq.close_early && invited.is_empty())
+    {
+        return Err(RejectReason::InvalidInvitation);
+    }
+    Ok(())
+}
+
+/// Checks that the format goes with the other terms.
+fn format(command: &OpenRfq) -> Result<(), RejectReason> {
+    let terms = &command.rfq;
+    let at_once = terms.window == DurationNs::ZERO;
+    let fits = match terms.format {
+        Format::FirstPrice | Format::SecondPrice => {
+            terms.pick_within == DurationNs::ZERO && command.dutch.is_none()
+        }
+        // Nothing but the price counts, standing quotes do not take, and nobody quotes.
+        Format::Dutch => {
+            command.dutch.is_some()
+                && !at_once
+                && !terms.admit_standing
+                && !terms.close_early
+                && terms.pick_within == DurationNs::ZERO
+                && terms.cutoff == DurationNs::ZERO
+                && terms.scoring == gavel_protocol::Scoring::default()
+        }
+        // The book is sealed quotes, which stay as they are while the buyer looks at it.
+        Format::BuyersChoice => {
+            command.dutch.is_none()
+                && !at_once
+                && !terms.admit_standing
+                && !terms.split
+                && terms.pick_within > DurationNs::ZERO
+        }
+    };
+    // What clears at once clears against standing quotes, and these are not invited.
+    let invites_at_once = at_once && !command.invited.is_empty();
+    if fits && !invites_at_once { Ok(()) } else { Err(RejectReason::FormatNotAllowed) }
+}
+
+fn offer(offer: &Offer) -> Result<(), RejectReason> {
+    amount(offer.price)?;
+    quantity(offer.quantity)?;
+    latency(offer.latency_ms)
+}
+
+fn envelope(envelope: &OfferEnvelope) -> Result<(), RejectReason> {
+    amount(envelope.price_min)?;
+    quantity(envelope.capacity_max)
+}
+
+fn band(band: PriceBand) -> Result<(), RejectReason> {
+    amount(band.low).and(amount(band.high)).map_err(|_| RejectReason::InvalidBand)?;
+    if band.low > band.high { Err(RejectReason::InvalidBand) } else { Ok(()) }
+}
+
+fn latency(latency_ms: u32) -> Result<(), RejectReason> {
+    if latency_ms > LATENCY_MS_MAX { Err(RejectReason::InvalidDuration) } else { Ok(()) }
 }
 
 fn amount(amount: Micros) -> Result<(), RejectReason> {

@@ -1,6 +1,6 @@
 //! A batch: requests in their order, and what followed from each.
 
-use gavel_protocol::{Event, Ranked, Stamped, Statement};
+use gavel_protocol::{Book, Event, Ranked, RejectReason, Stamped, Statement};
 
 use crate::inbox::Origin;
 use crate::limits::{BATCH_EVENTS_MAX, BATCH_REQUESTS_MAX};
@@ -15,7 +15,18 @@ pub struct Batch {
     /// The ranked lists of the closes among the events, one after the other.
     pub ranking: Vec<Ranked>,
     /// Answers to queries, as of the end of this batch.
-    pub statements: Vec<(Origin, Statement)>,
+    pub query_answers: Vec<(Origin, QueryAnswer)>,
+}
+
+/// What a query was answered.
+#[derive(Clone, Debug)]
+pub enum QueryAnswer {
+    /// The agent's state.
+    Statement(Box<Statement>),
+    /// A capability's book.
+    Book(Box<Book>),
+    /// There is no such thing.
+    Rejected(RejectReason),
 }
 
 /// One request of a batch.
@@ -51,7 +62,7 @@ impl Batch {
             steps: Vec::with_capacity(requests),
             events: Vec::with_capacity(events),
             ranking: Vec::with_capacity(events),
-            statements: Vec::new(),
+            query_answers: Vec::new(),
         }
     }
 
@@ -87,12 +98,12 @@ impl Batch {
         self.steps.clear();
         self.events.clear();
         self.ranking.clear();
-        self.statements.clear();
+        self.query_answers.clear();
     }
 
     /// Returns whether there is neither a request nor an answer in it.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.statements.is_empty()
+        self.steps.is_empty() && self.query_answers.is_empty()
     }
 }
 
@@ -101,9 +112,7 @@ impl<'a> StepView<'a> {
     pub fn events_with_ranking(&self) -> impl Iterator<Item = (&'a Event, &'a [Ranked])> {
         let mut rest = self.ranking;
         self.events.iter().map(move |event| {
-            // Only a close carries a list.
-            let len = if let Event::RfqClosed(closed) = event { closed.ranked as usize } else { 0 };
-            let (ranking, after) = rest.split_at(len);
+            let (ranking, after) = rest.split_at(event.ranked());
             rest = after;
             (event, ranking)
         })

@@ -3,11 +3,11 @@
 //! It has no thread and reads no clock; whoever runs it says what time it is.
 
 use gavel_exchange::{Events, Exchange};
-use gavel_protocol::{AdvanceTime, AgentId, Command, Request, Stamped, TimestampNs};
+use gavel_protocol::{AdvanceTime, AgentId, Command, RejectReason, Request, Stamped, TimestampNs};
 
-use crate::batch::{Batch, Step};
-use crate::inbox::{Inbox, Submission};
-use crate::limits::BATCH_REQUESTS_MAX;
+use crate::batch::{Batch, QueryAnswer, Step};
+use crate::inbox::{Inbox, QueryRequest, StateQuery, Submission};
+use crate::limits::BATCH_QUERIES_MAX;
 use crate::publish::Consumer;
 
 /// The exchange and the inbox that it drains.
@@ -43,11 +43,23 @@ impl Core {
             }
             self.apply(submission, ts_event, batch);
         }
-        while batch.statements.len() < BATCH_REQUESTS_MAX {
+        while batch.query_answers.len() < BATCH_QUERIES_MAX {
             let Some(query) = self.inbox.next_query() else { break };
-            if let Some(statement) = self.exchange.statement(query.agent, ts_event) {
-                batch.statements.push((query.origin, statement));
-            }
+            let answer = self.answer(query, ts_event);
+            batch.query_answers.push((query.origin, answer));
+        }
+    }
+
+    fn answer(&mut self, query: QueryRequest, ts_event: TimestampNs) -> QueryAnswer {
+        match query.kind {
+            StateQuery::Statement => match self.exchange.statement(query.agent, ts_event) {
+                Some(statement) => QueryAnswer::Statement(Box::new(statement)),
+                None => QueryAnswer::Rejected(RejectReason::UnknownAgent),
+            },
+            StateQuery::Book(capability) => match self.exchange.book(capability) {
+                Ok(book) => QueryAnswer::Book(Box::new(book)),
+                Err(reason) => QueryAnswer::Rejected(reason),
+            },
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 use crossbeam::queue::ArrayQueue;
-use gavel_protocol::{AgentId, Command, RejectReason, Request};
+use gavel_protocol::{AgentId, CapabilityId, Command, RejectReason, Request};
 
 use crate::limits::{LANE_REQUESTS_MAX, QUERIES_MAX};
 
@@ -16,6 +16,22 @@ pub struct Origin {
     pub connection: u64,
     /// The frame that is answered.
     pub session_seq: u64,
+    /// Which part of it, if it was taken apart.
+    pub part: Part,
+}
+
+/// A part of a mass quote, which takes its place in the order by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its first line.
+    pub first_line: u32,
+    /// Whether it is the last part.
+    pub last: bool,
+}
+
+impl Part {
+    /// All of a frame.
+    pub const WHOLE: Self = Self { first_line: 0, last: true };
 }
 
 /// A request on its way into the order.
@@ -34,8 +50,19 @@ pub struct Submission {
 pub struct QueryRequest {
     /// Where the answer goes.
     pub origin: Origin,
-    /// Whose statement is asked for.
+    /// Who asks.
     pub agent: AgentId,
+    /// For what.
+    pub kind: StateQuery,
+}
+
+/// What only the core can answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateQuery {
+    /// The agent's own state.
+    Statement,
+    /// A capability's book.
+    Book(CapabilityId),
 }
 
 /// The lanes, in the order in which they are drained.
@@ -62,6 +89,7 @@ impl Lane {
             | Command::EnrolAgent(_)
             | Command::ListCapability(_)
             | Command::Deposit(_)
+            | Command::SetPriceBand(_)
             | Command::Halt(_)
             | Command::Reopen(_)
             | Command::Found(_)
@@ -70,6 +98,8 @@ impl Lane {
             Command::CancelRfq(_)
             | Command::CancelQuote(_)
             | Command::CancelStandingQuote(_)
+            | Command::MassCancel(_)
+            | Command::DeclineRfq(_)
             | Command::StartWork(_)
             | Command::Deliver(_)
             | Command::AcceptDelivery(_) => Self::Unwind,
@@ -77,6 +107,11 @@ impl Lane {
             | Command::PlaceQuote(_)
             | Command::AmendQuote(_)
             | Command::SetStandingQuote(_)
+            | Command::MassQuote(_)
+            | Command::TakeRfq(_)
+            | Command::PickQuote(_)
+            // Before the quotes that it allows, which come the same way.
+            | Command::SignEnvelope(_)
             | Command::Logon(_)
             // Not before what the session itself has sent: a quote that came after the end of its
             // session would stay.

@@ -15,8 +15,8 @@ mod recovery;
 mod run;
 mod writer;
 
-pub use batch::{Batch, Step, StepView};
-pub use inbox::{Inbox, Lane, Origin, QueryRequest, Submission};
+pub use batch::{Batch, QueryAnswer, Step, StepView};
+pub use inbox::{Inbox, Lane, Origin, Part, QueryRequest, StateQuery, Submission};
 pub use publish::Consumer;
 pub use recovery::{RecoveryError, Replayed, replay};
 pub use run::{Audit, Auditor, Layout, Sequencer, SequencerConfig, StartError, Status};

@@ -31,3 +31,6 @@ pub const ALIVE_EVERY: Duration = Duration::from_secs(1);
 /// Bytes of one command in the journal: no frame is longer, and the archive of a command is at most
 /// twice its frame.
 pub const COMMAND_BYTES_MAX: usize = 2 * gavel_protocol::limits::FRAME_BYTES_MAX;
+
+/// Queries answered with one batch: a book is some 60 KiB.
+pub const BATCH_QUERIES_MAX: usize = 64;

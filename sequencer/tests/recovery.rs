@@ -12,7 +12,7 @@ use gavel_protocol::{
 };
 use gavel_sequencer::journal::{JournalError, SqliteJournal};
 use gavel_sequencer::{
-    Audit, Batch, Consumer, Inbox, Layout, Origin, RecoveryError, Sequencer, SequencerConfig,
+    Audit, Batch, Consumer, Inbox, Layout, Origin, Part, RecoveryError, Sequencer, SequencerConfig,
     StartError, Submission, replay,
 };
 use sqlx::Connection as _;
@@ -56,7 +56,7 @@ fn config(layout: Layout) -> SequencerConfig {
         name: "test".parse().unwrap(),
         id_key: Digest::new([1; 32]),
         operator_key: PublicKey::new([2; 32]),
-        settings: Settings { fee_ppm: 10_000 },
+        settings: Settings::fee(10_000),
     };
     SequencerConfig { layout, found, alive: None }
 }
@@ -82,7 +82,7 @@ async fn enrol(folder: &Path, layout: Layout, accounts: u64) -> (Vec<Event>, Aud
         let client_id = ClientId::from_parts(now, u128::from(number));
         let transaction_max = Micros::new(1_000_000);
         let command = Command::EnrolAccount(EnrolAccount { client_id, transaction_max });
-        let origin = Some(Origin { connection: 1, session_seq: number });
+        let origin = Some(Origin { connection: 1, session_seq: number, part: Part::WHOLE });
         let request = Request { agent: operator, command };
         let submission = Submission { origin, sequenced_answer: false, request };
         sequencer.inbox().submit(submission).unwrap();

@@ -1,14 +1,15 @@
-//! Holds: money set aside for an open RFQ, closed exactly once.
+//! Holds: money set aside for an open RFQ, captured by its awards, closed exactly once.
 
 use gavel_protocol::{AccountId, Bucket, Currency, Micros, Movement, MovementKind, RfqId};
 use hashbrown::HashMap;
+use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 
 use crate::ledger::{Ledger, LedgerError, line};
 use crate::limits::HOLDS_MAX;
 
 /// Money set aside for an open RFQ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Hold {
     /// Whose money.
     pub account: AccountId,
@@ -56,24 +57,32 @@ impl Holds {
         Ok(movement)
     }
 
-    /// Closes the hold by giving all of it back.
-    pub fn refund(&mut self, ledger: &mut Ledger, rfq: RfqId) -> Movement {
-        let hold = self.close(rfq);
-        give_back(ledger, &hold, hold.amount)
-    }
-
-    /// Closes the hold by moving `total` of it into escrow, and gives the rest back.
-    pub fn capture(&mut self, ledger: &mut Ledger, rfq: RfqId, total: Micros) -> [Movement; 2] {
-        let hold = self.close(rfq);
+    /// Moves `total` of the hold into escrow; the rest stays held.
+    pub fn capture(&mut self, ledger: &mut Ledger, rfq: RfqId, total: Micros) -> Movement {
+        let hold = self.open.get_mut(&rfq).expect("invariant: an open RFQ has a hold");
         let captured = line(
             MovementKind::Capture,
             (hold.account, Bucket::Held),
             (hold.account, Bucket::Escrow),
             (total, hold.currency),
         );
-        ledger.apply(&captured).expect("invariant: an award never costs more than was held for it");
-        let rest = hold.amount.minus(total).expect("smaller than the amount, which fitted");
-        [captured, give_back(ledger, &hold, rest)]
+        let rest = hold.amount.minus(total).filter(|rest| *rest >= Micros::ZERO);
+        hold.amount = rest.expect("invariant: awards never cost more than was held for them");
+        ledger.apply(&captured).expect("invariant: what is held can be captured");
+        captured
+    }
+
+    /// Closes the hold by giving back what is left of it.
+    pub fn refund(&mut self, ledger: &mut Ledger, rfq: RfqId) -> Movement {
+        let hold = self.open.remove(&rfq).expect("invariant: a hold is closed exactly once");
+        let movement = line(
+            MovementKind::Refund,
+            (hold.account, Bucket::Held),
+            (hold.account, Bucket::Available),
+            (hold.amount, hold.currency),
+        );
+        ledger.apply(&movement).expect("invariant: what is held can be given back");
+        movement
     }
 
     /// Puts back a hold as it was.
@@ -86,27 +95,12 @@ impl Holds {
     pub fn iter(&self) -> impl Iterator<Item = (RfqId, &Hold)> {
         self.open.iter().map(|(rfq, hold)| (*rfq, hold))
     }
-
-    fn close(&mut self, rfq: RfqId) -> Hold {
-        self.open.remove(&rfq).expect("invariant: a hold is closed exactly once")
-    }
 }
 
 impl Default for Holds {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn give_back(ledger: &mut Ledger, hold: &Hold, amount: Micros) -> Movement {
-    let movement = line(
-        MovementKind::Refund,
-        (hold.account, Bucket::Held),
-        (hold.account, Bucket::Available),
-        (amount, hold.currency),
-    );
-    ledger.apply(&movement).expect("invariant: what is held can be given back");
-    movement
 }
 
 #[cfg(test)]
@@ -125,14 +119,26 @@ mod tests {
     }
 
     #[test]
-    fn a_capture_leaves_the_price_in_escrow_and_gives_the_rest_back() {
+    fn captures_leave_the_prices_in_escrow_and_the_refund_gives_the_rest_back() {
         let (mut ledger, mut holds) = held(40);
-        holds.capture(&mut ledger, RFQ, Micros::new(30));
+        for price in [10, 20] {
+            holds.capture(&mut ledger, RFQ, Micros::new(price));
+        }
+        holds.refund(&mut ledger, RFQ);
         let balance = ledger.balance(ACME, Currency::USD);
         assert_eq!(
             (balance.available.raw(), balance.held.raw(), balance.escrow.raw()),
             (70, 0, 30)
         );
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant: awards never cost more")]
+    fn a_hold_pays_for_no_more_than_it_holds() {
+        let (mut ledger, mut holds) = held(40);
+        for price in [30, 20] {
+            holds.capture(&mut ledger, RFQ, Micros::new(price));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use gavel_protocol::{AccountId, Bucket, Currency, LedgerAccount, Micros, Movement, MovementKind};
 use hashbrown::HashMap;
+use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 
 use crate::limits::{BALANCES_MAX, CURRENCIES_MAX};
@@ -20,7 +21,7 @@ pub enum LedgerError {
 }
 
 /// One account's money in one currency.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Balance {
     /// Free to spend.
     pub available: Micros,
@@ -28,6 +29,8 @@ pub struct Balance {
     pub held: Micros,
     /// In escrow, where the account is the buyer.
     pub escrow: Micros,
+    /// Put up for quotes and contracts, where the account is the provider.
+    pub bonds: Micros,
     /// Earned by the exchange.
     pub fees: Micros,
     /// What came in from outside, as a negative balance.
@@ -121,7 +124,8 @@ impl Ledger {
     /// broken.
     pub fn trial_balance(&self) -> i128 {
         let sum = |b: &Balance| {
-            [b.available, b.held, b.escrow, b.fees, b.external].map(|m| i128::from(m.raw()))
+            [b.available, b.held, b.escrow, b.bonds, b.fees, b.external]
+                .map(|m| i128::from(m.raw()))
         };
         self.balances.values().flat_map(sum).sum()
     }
@@ -132,6 +136,7 @@ impl Ledger {
             (Bucket::Available, balance.available),
             (Bucket::Held, balance.held),
             (Bucket::Escrow, balance.escrow),
+            (Bucket::Bonds, balance.bonds),
             (Bucket::Fees, balance.fees),
             (Bucket::External, balance.external),
         ] {
@@ -185,6 +190,7 @@ impl Balance {
             Bucket::Available => &self.available,
             Bucket::Held => &self.held,
             Bucket::Escrow => &self.escrow,
+            Bucket::Bonds => &self.bonds,
             Bucket::Fees => &self.fees,
             Bucket::External => &self.external,
         }
@@ -195,6 +201,7 @@ impl Balance {
             Bucket::Available => &mut self.available,
             Bucket::Held => &mut self.held,
             Bucket::Escrow => &mut self.escrow,
+            Bucket::Bonds => &mut self.bonds,
             Bucket::Fees => &mut self.fees,
             Bucket::External => &mut self.external,
         }

@@ -9,11 +9,15 @@
 
 extern crate alloc;
 
+mod bond;
 mod contract;
 mod hold;
 mod ledger;
 pub mod limits;
+mod movements;
 
-pub use contract::{Closing, Contract, Contracts, Deadline};
+pub use bond::{post_bond, return_bond};
+pub use contract::{Closing, Contract, Contracts, Deadline, LatencyClause};
 pub use hold::{Hold, Holds};
 pub use ledger::{Balance, Ledger, LedgerError};
+pub use movements::Movements;

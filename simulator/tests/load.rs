@@ -30,7 +30,7 @@ impl Exchange {
             name: "test".parse().unwrap(),
             id_key: Digest::new([1; 32]),
             operator_key: PublicKey::new(operator_key().verifying_key().to_bytes()),
-            settings: Settings { fee_ppm: 10_000 },
+            settings: Settings::fee(10_000),
         };
         let fan_out = FanOut::new();
         let journal = SqliteJournal::open(folder).await.unwrap();

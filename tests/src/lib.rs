@@ -16,9 +16,8 @@ use std::sync::Arc;
 use gavel_client::{Client, Config, EventStream, SigningKey, StreamEvent, StreamItem, Trust};
 use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity};
 use gavel_protocol::{
-    AccountId, CapabilityId, Codec, Currency, Digest, Disclosure, DurationNs, Format, Found,
-    Micros, PrivateEvent, PublicEvent, PublicKey, RfqTerms, Roles, SetStandingQuote, Settings,
-    TimestampNs,
+    AccountId, Attributes, CapabilityId, Codec, Currency, Digest, DurationNs, Found, Micros,
+    PrivateEvent, PublicEvent, PublicKey, RfqTerms, Roles, SetStandingQuote, Settings, TimestampNs,
 };
 use gavel_sequencer::journal::SqliteJournal;
 use gavel_sequencer::{Inbox, Layout, Sequencer, SequencerConfig};
@@ -88,7 +87,7 @@ impl World {
         let operator = self.operator();
         let account = operator.enrol_account(Micros::new(1_000_000_000)).await.unwrap();
         let public = PublicKey::new(key.verifying_key().to_bytes());
-        operator.enrol_agent(account, public, Roles::TRADER).await.unwrap();
+        operator.enrol_agent(account, public, Roles::TRADER, Attributes::default()).await.unwrap();
         operator.deposit(account, Micros::new(1_000_000_000), Currency::USD).await.unwrap();
         (key, account)
     }
@@ -124,7 +123,7 @@ async fn serve(folder: &TempDir, addr: Vec<std::net::SocketAddr>) -> (Gateway, S
         name: NAME.parse().unwrap(),
         id_key: Digest::new([9; 32]),
         operator_key: PublicKey::new(operator_key().verifying_key().to_bytes()),
-        settings: Settings { fee_ppm: 10_000 },
+        settings: Settings::fee(10_000),
     };
     let (inbox, fan_out) = (Inbox::new(), FanOut::new());
     let config = SequencerConfig { layout: Layout::Inline, found, alive: None };
@@ -154,19 +153,12 @@ pub fn terms() -> Digest {
 /// Returns the terms of an RFQ for one unit at 50.00 at the most.
 pub fn rfq(capability: CapabilityId, window_ms: u64) -> RfqTerms {
     RfqTerms {
-        capability,
-        currency: Currency::USD,
-        quantity: 1,
-        reserve: Micros::new(50_000_000),
-        format: Format::FirstPrice,
         window: DurationNs::from_millis(window_ms),
-        admit_standing: false,
-        disclosure: Disclosure::ClearingPrice,
         delivery_within: DurationNs::from_secs(600),
         acceptance_within: DurationNs::from_secs(600),
         spec: Digest::new([2; 32]),
-        inputs: None,
         terms: terms(),
+        ..RfqTerms::plain(capability, Currency::USD, Micros::new(50_000_000))
     }
 }
 
@@ -176,11 +168,17 @@ pub fn standing(capability: CapabilityId, revision: u64, price: i64) -> SetStand
         capability,
         revision,
         price: Micros::new(price),
+        latency_ms: 0,
         capacity: 1_000,
         valid_until: TimestampNs::MAX,
         terms: terms(),
-        signature: None,
     }
+}
+
+/// Returns the time by the machine's clock, which client ids are made by.
+pub fn now() -> TimestampNs {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    TimestampNs::from_nanos(u64::try_from(since.as_nanos()).unwrap())
 }
 
 /// Returns the next event of a private stream.

@@ -2,9 +2,9 @@
 
 use gavel_exchange::{Events, Exchange};
 use gavel_protocol::{
-    AdvanceTime, AgentId, CapabilityId, ClientId, Command, Currency, Deposit, Digest, EnrolAccount,
-    EnrolAgent, Event, Found, Founded, ListCapability, Micros, PublicKey, Ranked, Request, Roles,
-    Settings, Stamped, TimestampNs,
+    AdvanceTime, AgentId, Attributes, CapabilityId, ClientId, Command, Currency, Deposit, Digest,
+    EnrolAccount, EnrolAgent, Event, Found, Founded, ListCapability, Micros, PublicKey, Ranked,
+    Request, Roles, Settings, Stamped, TimestampNs,
 };
 
 /// The exchange and who trades there.
@@ -45,7 +45,7 @@ impl Market {
             name: "market".parse().unwrap(),
             id_key: digest(1),
             operator_key: PublicKey::new([255; 32]),
-            settings: Settings { fee_ppm: 10_000 },
+            settings: Settings::fee(10_000),
         };
         let founded = market.apply(AgentId::EXCHANGE, Command::Found(Box::new(found)));
         let Event::Founded(Founded { operator, .. }) = founded else { panic!("{founded:?}") };
@@ -101,7 +101,8 @@ impl Market {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&number.to_le_bytes());
         let (client_id, key, roles) = (self.client_id(), PublicKey::new(key), Roles::TRADER);
-        let enrol = EnrolAgent { client_id, account, key, roles };
+        let enrol =
+            EnrolAgent { client_id, account, key, roles, attributes: Attributes::default() };
         let enrolled = self.apply(self.operator, Command::EnrolAgent(enrol));
         let Event::AgentEnrolled(agent) = enrolled else { panic!("{enrolled:?}") };
         agent.agent

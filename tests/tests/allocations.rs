@@ -37,6 +37,36 @@ unsafe impl GlobalAlloc for Counted {
 #[global_allocator]
 static ALLOCATOR: Counted = Counted;
 
+/// RFQs of every format, with and without a window.
+fn rfqs(capability: CapabilityId) -> [RfqTerms; 6] {
+    let plain = RfqTerms {
+        window: DurationNs::from_millis(100),
+        delivery_within: DurationNs::from_secs(1),
+        acceptance_within: DurationNs::from_secs(1),
+        terms: gavel_tests::terms(),
+        ..RfqTerms::plain(capability, Currency::USD, Micros::new(5_000))
+    };
+    let several = RfqTerms { quantity: 3, split: true, ..plain };
+    [
+        RfqTerms { window: DurationNs::ZERO, ..plain },
+        RfqTerms { admit_standing: true, ..plain },
+        RfqTerms { format: Format::SecondPrice, top_up: true, ..several },
+        RfqTerms { bond_bps: 1_000, ..plain },
+        RfqTerms {
+            format: Format::BuyersChoice,
+            pick_within: DurationNs::from_millis(100),
+            ..plain
+        },
+        RfqTerms { format: Format::Dutch, ..several },
+    ]
+}
+
+fn curve(rfq: &RfqTerms) -> DutchTerms {
+    let begin = CurvePoint { after: DurationNs::ZERO, price: Micros::new(1) };
+    let end = CurvePoint { after: rfq.window, price: rfq.reserve };
+    DutchTerms { curve: vec![begin, end], exclusive: None }
+}
+
 /// One round of everything: standing quotes, RFQs of both kinds, quotes, closes, payments, refunds.
 fn round(market: &mut Market, number: u64) {
     let (agents, capability) = (market.agents.clone(), market.capability);
@@ -46,41 +76,37 @@ fn round(market: &mut Market, number: u64) {
             capability,
             revision: number,
             price: Micros::new(1_000 + price),
+            latency_ms: 0,
             capacity: 1,
             valid_until,
             terms: gavel_tests::terms(),
-            signature: None,
         };
         market.apply(*agent, Command::SetStandingQuote(quote));
     }
-    for window_ms in [0, 100, 200] {
-        let rfq = RfqTerms {
-            capability,
-            currency: Currency::USD,
-            quantity: 1,
-            reserve: Micros::new(5_000),
-            format: Format::FirstPrice,
-            window: DurationNs::from_millis(window_ms),
-            admit_standing: true,
-            disclosure: Disclosure::ClearingPrice,
-            delivery_within: DurationNs::from_secs(1),
-            acceptance_within: DurationNs::from_secs(1),
-            spec: digest(3),
-            inputs: None,
-            terms: gavel_tests::terms(),
-        };
-        let (client_id, signature) = (market.client_id(), None);
-        let open = OpenRfq { client_id, rfq, signature };
+    for rfq in rfqs(capability) {
+        let client_id = market.client_id();
+        let dutch = (rfq.format == Format::Dutch).then(|| curve(&rfq));
+        let is_sealed = rfq.window > DurationNs::ZERO && dutch.is_none();
+        let open = OpenRfq { dutch, ..OpenRfq::plain(client_id, rfq) };
         let opened = market.apply(agents[0], Command::OpenRfq(Box::new(open)));
         let Event::RfqOpened(opened) = opened else { panic!("{opened:?}") };
-        for agent in agents[1..].iter().filter(|_| window_ms > 0) {
-            let (client_id, signature) = (market.client_id(), None);
-            let (rfq, price) = (opened.rfq, Micros::new(900 + i64::try_from(number).unwrap()));
-            let place = PlaceQuote { client_id, rfq, price, valid_until, signature };
+        for agent in agents[1..].iter().filter(|_| is_sealed) {
+            let mut offer =
+                Offer::new(Micros::new(900 + i64::try_from(number).unwrap()), valid_until);
+            offer.standby_until = Some(valid_until);
+            let (client_id, rfq, signature) = (market.client_id(), opened.rfq, None);
+            let place = PlaceQuote { client_id, rfq, offer, signature };
             let placed = market.apply(*agent, Command::PlaceQuote(place));
             assert!(matches!(placed, Event::QuotePlaced(_)), "{placed:?}");
         }
-        market.now = market.now.after(DurationNs::from_millis(window_ms));
+        market.now = market.now.after(opened.terms.window).before(DurationNs::from_millis(1));
+        if opened.terms.format == Format::Dutch {
+            let (client_id, limit, signature) = (market.client_id(), Micros::new(1), None);
+            let take = TakeRfq { client_id, rfq: opened.rfq, quantity: 1, limit, signature };
+            let taken = market.apply(agents[1], Command::TakeRfq(take));
+            assert!(matches!(taken, Event::RfqTaken(_)), "{taken:?}");
+        }
+        market.now = market.now.after(DurationNs::from_millis(1)).after(opened.terms.pick_within);
         market.advance();
     }
     // One contract is delivered and paid, the others expire.
@@ -91,7 +117,12 @@ fn round(market: &mut Market, number: u64) {
     market.apply(paid.parties.provider, Command::Deliver(deliver));
     let client_id = market.client_id();
     market.apply(agents[0], Command::AcceptDelivery(AcceptDelivery { client_id, contract }));
-    market.now = market.now.after(DurationNs::from_secs(2));
+    // Who failed is forgiven after a day; who stands by takes over, and fails in turn.
+    for _ in 0..20 {
+        market.now = market.now.after(DurationNs::from_secs(2));
+        market.advance();
+    }
+    market.now = market.now.after(DurationNs::from_secs(40 * 24 * 3_600));
     market.advance();
     assert!(market.exchange.statement(agents[0], market.now).unwrap().contracts.is_empty());
 }

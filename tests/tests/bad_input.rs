@@ -7,7 +7,7 @@
 )]
 
 use gavel_protocol::*;
-use gavel_tests::{Raw, World, closed_with, rfq, standing};
+use gavel_tests::{Raw, World, closed_with, now, rfq, standing};
 
 fn reason(answer: &ServerMessage) -> RejectReason {
     match answer {
@@ -24,7 +24,9 @@ async fn an_unreadable_frame_is_rejected_and_the_session_goes_on() {
         let (key, _) = world.enrol().await;
         let (addr, _) = world.address();
         let mut raw = Raw::log_on(addr, codec, &key).await;
-        let good = Command::SetStandingQuote(standing(capability, 1, 1_000_000));
+        let client_id = ClientId::from_parts(now(), 1);
+        let open = OpenRfq::plain(client_id, rfq(capability, 1_000));
+        let good = Command::OpenRfq(Box::new(open));
         let payload = raw.frame(&good)[FRAME_HEADER_BYTES..].to_vec();
         raw.session_seq -= 1;
         let half = &payload[..payload.len() / 2];
@@ -58,7 +60,7 @@ async fn a_stream_that_cannot_be_read_any_further_is_closed_with_a_reason() {
     let (other, _) = world.agent().await;
     let (key, _) = world.enrol().await;
     let (addr, _) = world.address();
-    for length in [0_u32, 15, 65_537, u32::MAX] {
+    for length in [0_u32, 15, 524_289, u32::MAX] {
         let mut raw = Raw::log_on(addr, Codec::Rkyv, &key).await;
         raw.send_bytes(&length.to_le_bytes()).await;
         assert_eq!(closed_with(&raw.connection).await, CloseReason::FrameLength, "{length}");
@@ -122,22 +124,22 @@ async fn commands_that_make_no_sense_are_rejected_with_their_reason() {
     let mut number = 0;
     let mut client_id = || {
         number += 1;
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let now = TimestampNs::from_nanos(u64::try_from(since.as_nanos()).unwrap());
-        ClientId::from_parts(now, number)
+        ClientId::from_parts(now(), number)
     };
     let open = |client_id, change: fn(&mut RfqTerms)| {
         let mut rfq = rfq(capability, 1_000);
         change(&mut rfq);
-        Command::OpenRfq(Box::new(OpenRfq { client_id, rfq, signature: None }))
+        Command::OpenRfq(Box::new(OpenRfq::plain(client_id, rfq)))
     };
     let mut expired = standing(capability, 1, 1_000);
     expired.valid_until = past;
-    let mut signed = standing(capability, 1, 1_000);
-    signed.signature = Some(Box::new(Signature {
-        scheme: SignatureScheme::Ed25519,
-        bytes: SignatureBytes::new([1; 64]),
-    }));
+    let place = |client_id, signature| {
+        let (rfq, offer) = (RfqId::new(6), Offer::new(Micros::new(1), past));
+        Command::PlaceQuote(PlaceQuote { client_id, rfq, offer, signature })
+    };
+    let (scheme, bytes) = (SignatureScheme::Ed25519, SignatureBytes::new([1; 64]));
+    let signature = Signature { scheme, bytes };
+    let signature = Box::new(QuoteSignature { rfq_digest: Digest::new([1; 32]), signature });
     let contract = ContractId::new(5);
     let cases = [
         (open(client_id(), |r| r.reserve = Micros::ZERO), RejectReason::InvalidAmount),
@@ -158,22 +160,16 @@ async fn commands_that_make_no_sense_are_rejected_with_their_reason() {
             RejectReason::TransactionLimit,
         ),
         (Command::SetStandingQuote(expired), RejectReason::TooLate),
-        (Command::SetStandingQuote(signed), RejectReason::UnsupportedSignature),
-        (
-            Command::PlaceQuote(PlaceQuote {
-                client_id: client_id(),
-                rfq: RfqId::new(6),
-                price: Micros::new(1),
-                valid_until: past,
-                signature: None,
-            }),
-            RejectReason::UnknownRfq,
-        ),
+        (place(client_id(), Some(signature)), RejectReason::InvalidSignature),
+        (place(client_id(), None), RejectReason::UnknownRfq),
         (
             Command::StartWork(StartWork { client_id: client_id(), contract }),
             RejectReason::UnknownContract,
         ),
-        (Command::Halt(Halt { client_id: client_id() }), RejectReason::NotPermitted),
+        (
+            Command::Halt(Halt { client_id: client_id(), capability: None }),
+            RejectReason::NotPermitted,
+        ),
         (
             Command::StartWork(StartWork { client_id: ClientId::new(7), contract }),
             RejectReason::ClientIdExpired,

@@ -8,14 +8,15 @@ use gavel_tests::rfq;
 fn open(market: &mut Market, buyer: usize) -> Event {
     let (client_id, mut rfq) = (market.client_id(), rfq(market.capability, 1_000));
     rfq.reserve = Micros::new(1_000);
-    let open = OpenRfq { client_id, rfq, signature: None };
+    let open = OpenRfq::plain(client_id, rfq);
     market.apply(market.agents[buyer], Command::OpenRfq(Box::new(open)))
 }
 
 fn quote(market: &mut Market, provider: usize, rfq: RfqId) -> Event {
     let (client_id, price) = (market.client_id(), Micros::new(900));
     let valid_until = TimestampNs::MAX;
-    let place = PlaceQuote { client_id, rfq, price, valid_until, signature: None };
+    let place =
+        PlaceQuote { client_id, rfq, offer: Offer::new(price, valid_until), signature: None };
     market.apply(market.agents[provider], Command::PlaceQuote(place))
 }
 

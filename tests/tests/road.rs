@@ -7,7 +7,7 @@
 )]
 
 use gavel_protocol::*;
-use gavel_tests::{World, private, public, rfq, standing, terms};
+use gavel_tests::{World, now, private, public, rfq, standing, terms};
 
 #[tokio::test]
 async fn a_sealed_rfq_becomes_a_paid_contract() {
@@ -27,13 +27,13 @@ async fn a_sealed_rfq_becomes_a_paid_contract() {
         asked.inputs = Some(buyer.put_blob(inputs).await.unwrap());
         let opened = buyer.open_rfq(asked).await.unwrap();
         let PublicEvent::RfqAnnounced(announced) = public(&mut feed).await else { panic!() };
-        assert_eq!((announced.rfq, announced.spec), (opened.rfq, asked.spec));
+        assert_eq!((announced.rfq, announced.terms.spec), (opened.rfq, asked.spec));
         let source = BlobSource::RfqSpec(opened.rfq);
         assert_eq!(cheap.fetch_blob(source).await.unwrap(), spec);
 
         let until = announced.closes_at;
-        fast.place_quote(opened.rfq, Micros::new(40_000_000), until).await.unwrap();
-        cheap.place_quote(opened.rfq, Micros::new(38_250_000), until).await.unwrap();
+        fast.place_quote(opened.rfq, Offer::new(Micros::new(40_000_000), until)).await.unwrap();
+        cheap.place_quote(opened.rfq, Offer::new(Micros::new(38_250_000), until)).await.unwrap();
         let PrivateEvent::Awarded(awarded) = private(&mut of_cheap).await else { panic!() };
         assert_eq!(private(&mut of_buyer).await, PrivateEvent::Awarded(awarded));
         let PrivateEvent::RfqEnded(ended) = private(&mut of_buyer).await else { panic!() };
@@ -100,7 +100,7 @@ async fn clients_and_streams_go_on_across_a_restart() {
     provider.set_standing_quote(standing(capability, 1, 30_000_000)).await.unwrap();
     let client_id = buyer.next_client_id();
     let terms = rfq(capability, 0);
-    let open = Command::OpenRfq(Box::new(OpenRfq { client_id, rfq: terms, signature: None }));
+    let open = Command::OpenRfq(Box::new(OpenRfq::plain(client_id, terms)));
     let first = buyer.call(open.clone()).await.unwrap();
     let PrivateEvent::Awarded(awarded) = private(&mut events).await else { panic!() };
 
@@ -144,7 +144,7 @@ async fn many_copies_of_one_command_have_one_effect() {
     let client_id = ClientId::from_parts(now(), 1);
     let mut terms = rfq(capability, 86_400_000);
     terms.terms = self::terms();
-    let open = Command::OpenRfq(Box::new(OpenRfq { client_id, rfq: terms, signature: None }));
+    let open = Command::OpenRfq(Box::new(OpenRfq::plain(client_id, terms)));
     // Each connection takes the session over while the copies of the one before are under way.
     let (mut clients, mut waiting) = (Vec::new(), Vec::new());
     for _ in 0..20 {
@@ -168,9 +168,4 @@ async fn many_copies_of_one_command_have_one_effect() {
     assert_eq!(statement.rfqs.len(), 1);
     assert_eq!(statement.accounts[0].held, Micros::new(50_000_000));
     world.stop().await;
-}
-
-fn now() -> TimestampNs {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    TimestampNs::from_nanos(u64::try_from(since.as_nanos()).unwrap())
 }

@@ -10,7 +10,7 @@ use std::io::{Read as _, Write as _};
 
 use gavel_client::SigningKey;
 use gavel_protocol::*;
-use gavel_tests::{Raw, World, rfq, standing};
+use gavel_tests::{Raw, World, now, rfq, standing};
 use quinn::RecvStream;
 
 /// Longer than the time between two heartbeats.
@@ -49,10 +49,11 @@ async fn world(rivals: usize) -> (Seen, String) {
     let quote = async |price| {
         for other in &others[..rivals] {
             let price = Micros::new(price);
-            let quote = other.place_quote(opened.rfq, price, TimestampNs::MAX).await.unwrap();
-            other.amend_quote(quote, Micros::new(7), TimestampNs::MAX).await.unwrap();
+            let quote =
+                other.place_quote(opened.rfq, Offer::new(price, TimestampNs::MAX)).await.unwrap();
+            other.amend_quote(quote, Offer::new(Micros::new(7), TimestampNs::MAX)).await.unwrap();
             other.cancel_quote(quote).await.unwrap();
-            other.place_quote(opened.rfq, price, TimestampNs::MAX).await.unwrap();
+            other.place_quote(opened.rfq, Offer::new(price, TimestampNs::MAX)).await.unwrap();
         }
     };
     quote(1_000_000).await;
@@ -83,8 +84,7 @@ async fn observe(
     let place = PlaceQuote {
         client_id: ClientId::from_parts(now(), 1),
         rfq,
-        price: Micros::new(2_000_000),
-        valid_until: TimestampNs::MAX,
+        offer: Offer::new(Micros::new(2_000_000), TimestampNs::MAX),
         signature: None,
     };
     let commands = [
@@ -165,9 +165,4 @@ async fn metrics(world: &World) -> String {
     let page = tokio::task::spawn_blocking(fetch).await.unwrap();
     let body = page.split_once("\r\n\r\n").unwrap().1;
     body.to_owned()
-}
-
-fn now() -> TimestampNs {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    TimestampNs::from_nanos(u64::try_from(since.as_nanos()).unwrap())
 }

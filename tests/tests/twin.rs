@@ -54,7 +54,7 @@ impl Real {
             name: "twin".parse().unwrap(),
             id_key: digest(1),
             operator_key: PublicKey::new([255; 32]),
-            settings: Settings { fee_ppm: FEE_PPM },
+            settings: Settings::fee(FEE_PPM),
         };
         let events = real.apply(AgentId::EXCHANGE, Command::Found(Box::new(found)));
         let Event::Founded(founded) = events[0] else { panic!("{events:?}") };
@@ -71,7 +71,13 @@ impl Real {
             let Event::AccountEnrolled(account) = events[0] else { panic!("{events:?}") };
             let (client_id, account) = (real.client_id(), account.account);
             let key = PublicKey::new([u8::try_from(trader).unwrap(); 32]);
-            let enrol = EnrolAgent { client_id, account, key, roles: Roles::TRADER };
+            let enrol = EnrolAgent {
+                client_id,
+                account,
+                key,
+                roles: Roles::TRADER,
+                attributes: Attributes::default(),
+            };
             let events = real.apply(real.operator, Command::EnrolAgent(enrol));
             let Event::AgentEnrolled(agent) = events[0] else { panic!("{events:?}") };
             real.traders.push((agent.agent, account));
@@ -92,7 +98,6 @@ impl Real {
     fn execute(&mut self, op: &Op) {
         let client_id = self.client_id();
         let valid_until = self.now().after(DurationNs::from_secs(3_600));
-        let signature = None;
         let (who, command) = match *op {
             Op::Wait { ms } => return self.wait(ms),
             Op::Deposit { who, amount } => {
@@ -103,30 +108,36 @@ impl Real {
             }
             Op::Open { who, reserve, quantity, window_ms, admit } => {
                 let rfq = RfqTerms {
-                    capability: self.capability,
-                    currency: Currency::USD,
                     quantity,
-                    reserve: Micros::new(reserve),
-                    format: Format::FirstPrice,
                     window: DurationNs::from_millis(window_ms),
                     admit_standing: admit,
                     disclosure: Disclosure::Nothing,
                     delivery_within: DurationNs::from_millis(twin_model::DELIVERY_MS),
                     acceptance_within: DurationNs::from_millis(twin_model::ACCEPTANCE_MS),
                     spec: digest(3),
-                    inputs: None,
                     terms: digest(2),
+                    ..RfqTerms::plain(self.capability, Currency::USD, Micros::new(reserve))
                 };
-                (who, Command::OpenRfq(Box::new(OpenRfq { client_id, rfq, signature })))
+                (who, Command::OpenRfq(Box::new(OpenRfq::plain(client_id, rfq))))
             }
             Op::Quote { who, rfq, price } => {
                 let (rfq, price) = (self.rfq(rfq), Micros::new(price));
-                let place = PlaceQuote { client_id, rfq, price, valid_until, signature };
+                let place = PlaceQuote {
+                    client_id,
+                    rfq,
+                    offer: Offer::new(price, valid_until),
+                    signature: None,
+                };
                 (who, Command::PlaceQuote(place))
             }
             Op::Amend { who, rfq, price } => {
                 let (target, price) = (self.quote(who, rfq), Micros::new(price));
-                let amend = AmendQuote { client_id, target, price, valid_until, signature };
+                let amend = AmendQuote {
+                    client_id,
+                    target,
+                    offer: Offer::new(price, valid_until),
+                    signature: None,
+                };
                 (who, Command::AmendQuote(amend))
             }
             Op::CancelQuote { who, rfq } => {
@@ -143,10 +154,10 @@ impl Real {
                     capability: self.capability,
                     revision: self.revision,
                     price: Micros::new(price),
+                    latency_ms: 0,
                     capacity,
                     valid_until: self.now().after(DurationNs::from_secs(1_000_000)),
                     terms: digest(2),
-                    signature,
                 };
                 (who, Command::SetStandingQuote(set))
             }
@@ -303,7 +314,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => who.clone().prop_map(|who| Op::CancelStanding { who }),
         2 => (who.clone(), rfq.clone()).prop_map(|(who, rfq)| Op::Deliver { who, rfq }),
         2 => (who, rfq).prop_map(|(who, rfq)| Op::Accept { who, rfq }),
-        2 => (0_u64..300).prop_map(|ms| Op::Wait { ms }),
+        4 => (0_u64..300).prop_map(|ms| Op::Wait { ms }),
+        1 => Just(Op::Wait { ms: 70_000 }),
     ]
 }
 

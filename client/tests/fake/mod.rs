@@ -237,7 +237,7 @@ pub async fn write_event(stream: &mut SendStream, number: u64, event: &PrivateEv
 
 /// A command that says nothing but its client id.
 pub fn halt(id: u128) -> Command {
-    Command::Halt(Halt { client_id: ClientId::new(id) })
+    Command::Halt(Halt { client_id: ClientId::new(id), capability: None })
 }
 
 /// An acceptance that can be told from others by its time.

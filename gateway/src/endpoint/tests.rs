@@ -5,10 +5,10 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use gavel_protocol::{
     AgentId, BlobGet, BlobPut, BlobSource, CancelRfq, ClientId, ClientMessage, Codec, Command,
     Digest, DurationNs, Event, FrameHeader, Frames, LoggedOn, Logon, LogonAnswer, LogonRequest,
-    Logout, Outcome, PrivateEvent, PublicKey, RejectReason, Request, RfqTarget, ServerMessage,
-    SessionId, SignatureBytes, Subscribe, Topic, logon_message,
+    Logout, Outcome, PrivateEvent, PublicKey, RejectReason, Reopened, Request, RfqTarget,
+    ServerMessage, SessionId, SignatureBytes, Subscribe, Topic, logon_message,
 };
-use gavel_sequencer::{Consumer as _, Origin, Submission};
+use gavel_sequencer::{Consumer as _, Origin, Part, Submission};
 use object_store::memory::InMemory;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ConnectionError, RecvStream, SendStream};
@@ -98,7 +98,11 @@ impl World {
         let session = SessionId::new(1_000 + agent.raw());
         let event = Event::LoggedOn(LoggedOn { agent, session, resumed: false });
         let logon = Command::Logon(Logon { resume: None, cancel_on_disconnect: false });
-        self.batches.step(Some(Origin { connection, session_seq: 0 }), logon, &[event]);
+        self.batches.step(
+            Some(Origin { connection, session_seq: 0, part: Part::WHOLE }),
+            logon,
+            &[event],
+        );
         self.publish();
         let (0, ServerMessage::LogonAnswer(LogonAnswer { agent: told, session_seq_next, .. })) =
             client.answer().await
@@ -286,9 +290,13 @@ async fn a_client_logs_on_sends_a_command_listens_and_logs_out() {
 
         let command = cancel();
         client.command(&command).await;
-        let origin = Some(Origin { connection: 1, session_seq: 2 });
+        let origin = Some(Origin { connection: 1, session_seq: 2, part: Part::WHOLE });
         let event = Event::Awarded(awarded());
-        world.batches.step(origin, command, &[Event::Reopened {}, event]);
+        world.batches.step(
+            origin,
+            command,
+            &[Event::Reopened(Reopened { capability: None }), event],
+        );
         world.publish();
         let (2, ServerMessage::Accepted(accepted)) = client.answer().await else {
             panic!("an answer expected")
@@ -388,7 +396,7 @@ async fn blobs_are_stored_once_and_read_by_those_who_may() {
     assert_eq!(provider.fetch(BlobSource::RfqSpec(RFQ)).await.unwrap(), spec);
     let before = provider.fetch(BlobSource::ContractInputs(CONTRACT)).await;
     assert_eq!(before, Err(RejectReason::UnknownBlob));
-    let events = [Event::RfqClosed(rfq_closed(0)), Event::Awarded(awarded())];
+    let events = [Event::Awarded(awarded()), Event::RfqClosed(rfq_closed(0))];
     world.batches.step(None, any_command(), &events);
     world.publish();
     assert_eq!(PARTIES, awarded().parties);

@@ -1,9 +1,10 @@
 //! The fan-out fed with hand-made batches: who gets what, with which number, and who gets nothing.
 
 use gavel_protocol::{
-    Acceptance, AccountEnrolled, AccountId, ContractSettled, ContractVerified, Frames, Logon,
-    Micros, Outcome, PublicKey, QuoteCanceled, RejectReason, Rejected, Repeated, RfqCanceled,
-    RfqHandle, RfqResult, SessionEnded, Statement, StreamPosition, Topic, WorkStarted,
+    Acceptance, AccountEnrolled, AccountId, ContractSettled, ContractVerified, Frames, Halted,
+    Logon, LossReason, Micros, Outcome, PublicKey, QuoteCanceled, RejectReason, Rejected, Reopened,
+    Repeated, RfqCanceled, RfqHandle, RfqResult, SessionEnded, Statement, StreamPosition, Topic,
+    WorkStarted,
 };
 
 use super::*;
@@ -11,8 +12,8 @@ use crate::connection::Claim;
 use crate::limits::{EVENTS_PER_STREAM_KEPT, SESSION_OUTPUT_BYTES_MAX};
 use crate::samples::{
     BUYER, Batches, CAPABILITY, CONTRACT, PARTIES, PROVIDER, QUOTE, RFQ, STRANGER, any_command, at,
-    awarded, delivered, enrolled, founded, listed, quote_placed, ranked, rfq_closed, rfq_opened,
-    standing_quote_set,
+    awarded, delivered, enrolled, founded, listed, open_rfq, quote_placed, ranked, rfq_closed,
+    rfq_opened, standing_quote_set,
 };
 use crate::session::SubscribeResult;
 use crate::streams::Subscription;
@@ -147,7 +148,7 @@ fn answers_go_to_their_origin_in_its_codec_and_in_their_order() {
     let mut world = World::new();
     let (first, second) = (world.connect(Codec::Rkyv), world.connect(Codec::Json));
     let to = |connection: &Connection, session_seq| {
-        Some(Origin { connection: connection.id, session_seq })
+        Some(Origin { connection: connection.id, session_seq, part: Part::WHOLE })
     };
     let opened = Event::RfqOpened(rfq_opened());
     let rejected = Event::Rejected(Rejected { reason: RejectReason::Halted });
@@ -158,7 +159,11 @@ fn answers_go_to_their_origin_in_its_codec_and_in_their_order() {
         .step(to(&first, 7), any_command(), &[opened])
         .step(to(&second, 1), any_command(), &[rejected])
         .step(to(&first, 8), any_command(), &[repeated])
-        .step(Some(Origin { connection: 999, session_seq: 1 }), any_command(), &[opened]);
+        .step(
+            Some(Origin { connection: 999, session_seq: 1, part: Part::WHOLE }),
+            any_command(),
+            &[opened],
+        );
     world.publish();
     let handle = RfqHandle { rfq: RFQ, closes_at: rfq_opened().closes_at };
     assert_eq!(
@@ -173,12 +178,14 @@ fn answers_go_to_their_origin_in_its_codec_and_in_their_order() {
 fn a_statement_and_an_early_answer_go_to_their_origin() {
     let mut world = World::new();
     let connection = world.connect(Codec::Json);
-    let origin = Origin { connection: connection.id, session_seq: 4 };
+    let origin = Origin { connection: connection.id, session_seq: 4, part: Part::WHOLE };
     world.fan_out.sequenced(origin, at(9));
     let early = ServerMessage::Sequenced(SequencedAnswer { ts_event: at(9) });
     assert_eq!(answers(&connection), [Got::Message(4, early)]);
     let statement = Statement {
         ts_event: at(9),
+        reputation_bps: 5_000,
+        suspended_until: None,
         accounts: vec![],
         rfqs: vec![],
         quotes: vec![],
@@ -187,7 +194,8 @@ fn a_statement_and_an_early_answer_go_to_their_origin() {
         truncated: false,
     };
     let mut batch = world.batches.take();
-    batch.statements.push((origin, statement.clone()));
+    let answer = QueryAnswer::Statement(Box::new(statement.clone()));
+    batch.query_answers.push((origin, answer));
     world.fan_out.published(&batch);
     assert_eq!(answers(&connection), [Got::Message(4, ServerMessage::Statement(statement))]);
 }
@@ -215,7 +223,7 @@ fn nothing_about_a_sealed_quote_reaches_anybody_but_its_provider_before_the_clos
         cause: CancelCause::Agent,
     });
     for (session_seq, event) in (1..).zip([placed, rejected, canceled]) {
-        let origin = Some(Origin { connection: provider.id, session_seq });
+        let origin = Some(Origin { connection: provider.id, session_seq, part: Part::WHOLE });
         world.batches.step(origin, any_command(), &[event]);
     }
     world.fan_out.published(&world.batches.take());
@@ -251,7 +259,7 @@ fn a_close_tells_the_buyer_each_loser_and_the_public_their_own_side() {
         let price = Some(Micros::new(30));
         let disclosed = price.filter(|_| disclosure == Disclosure::ClearingPrice);
         let result = RfqResult::Awarded;
-        let ended = RfqEnded { rfq: RFQ, result, quotes: 2, clearing_price: price };
+        let ended = RfqEnded { rfq: RFQ, result, quotes: 2, awarded: 1, clearing_price: price };
         let award = PrivateEvent::Awarded(awarded());
         assert_eq!(buyer.private(), [PrivateEvent::RfqEnded(ended), award.clone()]);
         assert_eq!(winner.private(), [award]);
@@ -263,7 +271,7 @@ fn a_close_tells_the_buyer_each_loser_and_the_public_their_own_side() {
             winning_price: disclosed,
         };
         assert_eq!(loser.private(), [PrivateEvent::QuoteLost(lost)]);
-        let closed = RfqClosedPublicly { rfq: RFQ, result, clearing_price: disclosed };
+        let closed = RfqClosedPublicly { rfq: RFQ, result, awarded: 1, clearing_price: disclosed };
         assert_eq!(public.public(), [PublicEvent::RfqClosedPublicly(closed)]);
     }
 }
@@ -276,7 +284,7 @@ fn the_losers_of_a_canceled_rfq_have_no_rank_and_each_event_comes_once() {
     let public = world.listen(STRANGER, Topic::Capability(CAPABILITY));
     let closed = RfqClosed { result: RfqResult::Canceled, clearing_price: None, ..rfq_closed(1) };
     let canceled = RfqCanceled { rfq: RFQ, buyer: BUYER, capability: CAPABILITY };
-    let ranking = [ranked(PROVIDER, 1, RankedResult::Lost(LossReason::RfqCanceled))];
+    let ranking = [ranked(PROVIDER, 0, RankedResult::Lost(LossReason::RfqCanceled))];
     let events = [Event::RfqCanceled(canceled), Event::RfqClosed(closed)];
     world.batches.ranked_step(None, any_command(), &events, &ranking);
     world.publish();
@@ -292,7 +300,10 @@ fn an_announced_rfq_shows_neither_its_reserve_nor_its_inputs() {
     let mut world = World::new();
     let public = world.listen(STRANGER, Topic::Capability(CAPABILITY));
     world.events(&[Event::RfqOpened(rfq_opened())]);
-    assert_eq!(public.public(), [PublicEvent::RfqAnnounced(RfqAnnounced::of(&rfq_opened()))]);
+    assert_eq!(
+        public.public(),
+        [PublicEvent::RfqAnnounced(RfqAnnounced::of(&rfq_opened(), &open_rfq()))]
+    );
 }
 
 #[test]
@@ -303,8 +314,13 @@ fn the_life_of_a_contract_goes_to_both_parties_and_to_nobody_else() {
     let (contract, settled) = (CONTRACT, Micros::new(30));
     let started = WorkStarted { contract, parties: PARTIES };
     let verified = ContractVerified { contract, parties: PARTIES, acceptance: Acceptance::Silence };
-    let settled =
-        ContractSettled { contract, parties: PARTIES, released: settled, fee: Micros::ZERO };
+    let settled = ContractSettled {
+        contract,
+        parties: PARTIES,
+        released: settled,
+        penalty: Micros::ZERO,
+        fee: Micros::ZERO,
+    };
     world.events(&[
         Event::WorkStarted(started),
         Event::Delivered(delivered()),
@@ -369,16 +385,16 @@ fn what_concerns_everybody_goes_to_the_exchanges_topic() {
     let account = AccountEnrolled { account: AccountId::new(5), transaction_max: Micros::new(5) };
     world.events(&[
         Event::CapabilityListed(listed()),
-        Event::Halted {},
+        Event::Halted(Halted { capability: None }),
         Event::AccountEnrolled(account),
-        Event::Reopened {},
+        Event::Reopened(Reopened { capability: None }),
     ]);
     assert_eq!(
         exchange.public(),
         [
             PublicEvent::CapabilityListed(listed()),
-            PublicEvent::Halted(Empty {}),
-            PublicEvent::Reopened(Empty {}),
+            PublicEvent::Halted(Halted { capability: None }),
+            PublicEvent::Reopened(Reopened { capability: None }),
         ]
     );
     assert_eq!(other.take(), []);
@@ -440,7 +456,7 @@ fn after_the_end_of_a_subscription_nothing_comes_any_more() {
     let gone = world.listen(STRANGER, Topic::Exchange);
     let stays = world.listen(BUYER, Topic::Exchange);
     lock(&world.fan_out.streams).unsubscribe(gone.key, &gone.subscription);
-    world.events(&[Event::Halted {}]);
+    world.events(&[Event::Halted(Halted { capability: None })]);
     assert_eq!(gone.take(), []);
     assert_eq!(stays.take().len(), 1);
 }
@@ -474,7 +490,7 @@ fn log_on(world: &mut World, connection: &Connection, session: u64, event: Optio
         resumed: false,
     });
     let command = Command::Logon(Logon { resume: None, cancel_on_disconnect: false });
-    let origin = Origin { connection: connection.id, session_seq: 0 };
+    let origin = Origin { connection: connection.id, session_seq: 0, part: Part::WHOLE };
     world.batches.step(Some(origin), command, &[event.unwrap_or(logged_on)]);
     world.publish();
 }

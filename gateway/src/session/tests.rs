@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use ed25519_dalek::{Signer as _, SigningKey};
 use gavel_protocol::{
     AgentId, BlobGet, BlobSource, CancelRfq, ClientId, FRAME_HEADER_BYTES, Logout, Micros, Name,
-    PublicKey, Query, RfqId, RfqTarget, SessionId, SetStandingQuote, Signature as WireSignature,
-    SignatureBytes, SignatureScheme, Subscribe, Unsubscribe,
+    Offer, PlaceQuote, PublicKey, Query, QuoteSignature, RfqId, RfqTarget, SessionId,
+    SetStandingQuote, Signature as WireSignature, SignatureBytes, SignatureScheme, Subscribe,
+    Unsubscribe,
 };
 
 use super::*;
@@ -143,15 +144,15 @@ impl Pair {
     }
 }
 
-fn standing_quote(signature: Option<Box<WireSignature>>) -> Command {
+fn standing_quote() -> Command {
     Command::SetStandingQuote(SetStandingQuote {
         capability: CAPABILITY,
         revision: 1,
         price: Micros::new(1),
+        latency_ms: 0,
         capacity: 1,
         valid_until: at(2),
         terms: digest(b't'),
-        signature,
     })
 }
 
@@ -253,7 +254,7 @@ fn before_the_logon_everything_else_is_rejected_and_the_connection_stays() {
 fn commands_are_submitted_in_their_order_however_the_bytes_were_split() {
     let mut whole = Pair::logged_on();
     let mut bytes = whole.command_frame(&cancel());
-    bytes.extend(whole.command_frame(&standing_quote(None)));
+    bytes.extend(whole.command_frame(&standing_quote()));
     for cut in 0..=bytes.len() {
         let mut pair = Pair::logged_on();
         pair.send_bytes(&bytes[..cut]).unwrap();
@@ -280,7 +281,7 @@ fn a_gap_in_the_numbers_closes_the_connection_and_what_came_before_counts() {
 
 #[test]
 fn an_impossible_length_closes_the_connection() {
-    for length in [0_u32, 15, 65_537, u32::MAX] {
+    for length in [0_u32, 15, 524_289, u32::MAX] {
         let sent = Pair::logged_on().send_bytes(&length.to_le_bytes());
         assert_eq!(sent, Err(CloseReason::FrameLength));
         let sent = Pair::new().send_bytes(&length.to_le_bytes());
@@ -367,9 +368,16 @@ fn commands_of_the_exchange_itself_are_unknown_on_the_wire() {
 fn a_signature_that_nobody_verifies_is_rejected() {
     let signature =
         WireSignature { scheme: SignatureScheme::Ed25519, bytes: SignatureBytes::new([0; 64]) };
+    let signature = QuoteSignature { rfq_digest: digest(b'r'), signature };
+    let place = Command::PlaceQuote(PlaceQuote {
+        client_id: ClientId::new(1),
+        rfq: RfqId::new(1),
+        offer: Offer::new(Micros::new(1), at(2)),
+        signature: Some(Box::new(signature)),
+    });
     let mut pair = Pair::logged_on();
-    pair.command(&standing_quote(Some(Box::new(signature)))).unwrap();
-    assert_eq!(pair.rejection(), (1, RejectReason::UnsupportedSignature));
+    pair.command(&place).unwrap();
+    assert_eq!(pair.rejection(), (1, RejectReason::InvalidSignature));
     assert!(pair.submissions().is_empty());
 }
 

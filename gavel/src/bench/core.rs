@@ -11,7 +11,7 @@ use std::time::Instant;
 use clap::Parser;
 use gavel_protocol::{
     AcceptDelivery, AgentId, CancelRfq, Command, ContractId, Deliver, Digest, DurationNs, Event,
-    Micros, PlaceQuote, Request, RfqId, RfqTarget,
+    Micros, Offer, PlaceQuote, Request, RfqId, RfqTarget,
 };
 use hdrhistogram::Histogram;
 use rand::{RngExt as _, SeedableRng as _};
@@ -164,9 +164,14 @@ impl Flows<'_> {
         }
         let valid_until = market.valid_until();
         let mut quote = |(rfq, agent)| {
-            let (client_id, signature) = (market.client_id(), None);
+            let client_id = market.client_id();
             let price = Micros::new(rng.random_range(1_000..2_000_000));
-            let place = PlaceQuote { client_id, rfq, price, valid_until, signature };
+            let place = PlaceQuote {
+                client_id,
+                rfq,
+                offer: Offer::new(price, valid_until),
+                signature: None,
+            };
             Request { agent, command: Command::PlaceQuote(place) }
         };
         let requests = pairs.into_iter().map(&mut quote).collect();

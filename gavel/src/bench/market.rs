@@ -4,8 +4,8 @@ use anyhow::{Context as _, bail};
 use gavel_exchange::{Events, Exchange};
 use gavel_protocol::limits::AMOUNT_MAX;
 use gavel_protocol::{
-    AccountId, AdvanceTime, AgentId, CapabilityId, ClientId, Command, Currency, Deposit, Digest,
-    Disclosure, DurationNs, EnrolAccount, EnrolAgent, Event, Format, Found, ListCapability, Micros,
+    AccountId, AdvanceTime, AgentId, Attributes, CapabilityId, ClientId, Command, Currency,
+    Deposit, Digest, DurationNs, EnrolAccount, EnrolAgent, Event, Found, ListCapability, Micros,
     OpenRfq, Outcome, PublicKey, Ranked, Request, RfqTerms, Roles, SetStandingQuote, Settings,
     Stamped, TimestampNs,
 };
@@ -132,10 +132,10 @@ impl Market {
             capability: self.capabilities[capability],
             revision,
             price: Micros::new(price),
+            latency_ms: 0,
             capacity: 1_000_000,
             valid_until: self.valid_until(),
             terms: terms(),
-            signature: None,
         });
         Request { agent, command }
     }
@@ -144,21 +144,18 @@ impl Market {
     pub fn rfq(&mut self, agent: AgentId, capability: usize, window: DurationNs) -> Request {
         let client_id = self.client_id();
         let rfq = RfqTerms {
-            capability: self.capabilities[capability],
-            currency: Currency::USD,
-            quantity: 1,
-            reserve: Micros::new(1_000_000_000),
-            format: Format::FirstPrice,
             window,
-            admit_standing: false,
-            disclosure: Disclosure::ClearingPrice,
             delivery_within: DurationNs::from_secs(3_600),
             acceptance_within: DurationNs::from_secs(3_600),
             spec: terms(),
-            inputs: None,
             terms: terms(),
+            ..RfqTerms::plain(
+                self.capabilities[capability],
+                Currency::USD,
+                Micros::new(1_000_000_000),
+            )
         };
-        let open = OpenRfq { client_id, rfq, signature: None };
+        let open = OpenRfq::plain(client_id, rfq);
         Request { agent, command: Command::OpenRfq(Box::new(open)) }
     }
 
@@ -171,7 +168,7 @@ impl Market {
             name: "bench".parse()?,
             id_key: Digest::new([7; 32]),
             operator_key: PublicKey::new([255; 32]),
-            settings: Settings { fee_ppm: 10_000 },
+            settings: Settings::fee(10_000),
         };
         let command = Command::Found(Box::new(found));
         self.apply(Request { agent: AgentId::EXCHANGE, command })?;
@@ -192,7 +189,8 @@ impl Market {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&number.to_le_bytes());
         let (client_id, key, roles) = (self.client_id(), PublicKey::new(key), Roles::TRADER);
-        let enrol = EnrolAgent { client_id, account, key, roles };
+        let enrol =
+            EnrolAgent { client_id, account, key, roles, attributes: Attributes::default() };
         let Outcome::Agent(agent) = self.operate(Command::EnrolAgent(enrol))? else {
             bail!("enrolling an agent brought about something else");
         };

@@ -1,7 +1,7 @@
 //! `gavel enrol`: the operator enrols an agent with an account of its own.
 
 use anyhow::Context as _;
-use gavel_protocol::{PublicKey, Roles};
+use gavel_protocol::{Attributes, PublicKey, Roles};
 use serde_json::json;
 
 use crate::Exit;
@@ -22,7 +22,7 @@ async fn enrol(args: EnrolArgs, output: &Output) -> anyhow::Result<Exit> {
     let account = operator.enrol_account(args.transaction_max).await;
     let account = account.context("cannot enrol an account")?;
     let public = PublicKey::new(key.verifying_key().to_bytes());
-    let agent = operator.enrol_agent(account, public, Roles::TRADER).await;
+    let agent = operator.enrol_agent(account, public, Roles::TRADER, Attributes::default()).await;
     let agent = agent.with_context(|| format!("cannot enrol {}", args.name))?;
     let mut text = format!("{} is {agent} of {account}", args.name);
     if let Some(amount) = args.deposit {

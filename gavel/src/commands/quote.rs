@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use gavel_client::{Client, EventStream, StreamEvent, StreamItem};
 use gavel_protocol::{
-    BlobSource, CapabilityEntry, ContractId, DurationNs, PrivateEvent, PublicEvent, RfqAnnounced,
-    SetStandingQuote, TimestampNs, Topic,
+    BlobSource, CapabilityEntry, ContractId, DurationNs, Offer, PrivateEvent, PublicEvent,
+    RfqAnnounced, SetStandingQuote, TimestampNs, Topic,
 };
 use serde_json::json;
 
@@ -83,10 +83,10 @@ impl Provider<'_> {
             // Grows from run to run.
             revision: now.nanos(),
             price: self.args.price,
+            latency_ms: 0,
             capacity,
             valid_until: now.after(STANDING_VALID),
             terms: listed.terms,
-            signature: None,
         };
         self.client.set_standing_quote(quote).await.context("cannot set the standing quote")
     }
@@ -98,7 +98,7 @@ impl Provider<'_> {
             return Ok(());
         }
         let valid_until = closes_at.after(FIRM_AFTER_CLOSE);
-        match self.client.place_quote(rfq, self.args.price, valid_until).await {
+        match self.client.place_quote(rfq, Offer::new(self.args.price, valid_until)).await {
             Ok(quote) => self.output.line(format!("{quote} for {rfq}")),
             Err(error) if error.reason().is_some() => {
                 self.output.line(format!("no quote for {rfq}: {error}"));
@@ -124,7 +124,24 @@ impl Provider<'_> {
                 self.expired += 1;
                 self.output.line(format!("{} expired", expired.contract));
             }
+            PrivateEvent::ContractTakenOver(taken) => {
+                self.expired += 1;
+                self.output.line(format!("{} was taken over", taken.contract));
+            }
+            // Where others are not invited, there is no announcement to everybody.
+            PrivateEvent::Invited(announced) => self.answer(&announced).await?,
+            PrivateEvent::Standby(standby) => {
+                self.output.line(format!("{} standing by, rank {}", standby.rfq, standby.rank));
+            }
+            PrivateEvent::ProviderSuspended(suspended) => {
+                self.output.line(format!("kept out until {}", suspended.until));
+            }
             PrivateEvent::RfqEnded(_)
+            | PrivateEvent::InvitedRfqEnded(_)
+            | PrivateEvent::Declined(_)
+            | PrivateEvent::BookOpened(_)
+            | PrivateEvent::QuoteShown(_)
+            | PrivateEvent::ReputationChanged(_)
             | PrivateEvent::QuoteCanceled(_)
             | PrivateEvent::StandingQuoteCanceled(_)
             | PrivateEvent::WorkStarted(_)

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use gavel_client::{Client, EventStream};
 use gavel_protocol::{
-    Awarded, BlobSource, ContractId, Delivered, Disclosure, DurationNs, Format, PrivateEvent,
-    RfqId, RfqResult, RfqTerms, Topic,
+    Awarded, BlobSource, ContractId, Delivered, DurationNs, PrivateEvent, RfqId, RfqResult,
+    RfqTerms, Topic,
 };
 use serde_json::json;
 
@@ -83,19 +83,15 @@ async fn rfq_terms(client: &Client, args: &RfqArgs) -> anyhow::Result<RfqTerms> 
         None => listed.terms,
     };
     Ok(RfqTerms {
-        capability: listed.capability,
-        currency: listed.currency,
         quantity: args.quantity,
-        reserve: args.reserve,
-        format: Format::FirstPrice,
         window: DurationNs::from_millis(args.window_ms),
         admit_standing: terms == listed.terms,
-        disclosure: Disclosure::ClearingPrice,
         delivery_within: DurationNs::from_secs(args.delivery_s),
         acceptance_within: DurationNs::from_secs(args.acceptance_s),
         spec,
         inputs,
         terms,
+        ..RfqTerms::plain(listed.capability, listed.currency, args.reserve)
     })
 }
 

@@ -128,7 +128,9 @@ impl Book {
 mod tests {
     use super::*;
     use crate::load::config::CURRENCY;
-    use gavel_protocol::{AgentId, ContractEntry, ContractState, Parties, QuoteRef, TimestampNs};
+    use gavel_protocol::{
+        AgentId, Breakdown, ContractEntry, ContractState, Parties, QuoteRef, TimestampNs,
+    };
 
     const RFQ: RfqId = RfqId::new(1);
     const CONTRACT: ContractId = ContractId::new(2);
@@ -144,11 +146,21 @@ mod tests {
             rfq: RFQ,
             parties: PARTIES,
             quote: QuoteRef::Standing,
+            breakdown: Breakdown {
+                price: Micros::new(1),
+                latency_ms: 0,
+                latency: Micros::ZERO,
+                reputation_bps: 5_000,
+                reputation: Micros::ZERO,
+            },
             price: Micros::new(1),
             quantity: 1,
             total: Micros::new(1),
             currency: CURRENCY,
+            bond: Micros::ZERO,
+            start_due: None,
             delivery_due: TimestampNs::MAX,
+            takes_over: None,
         }
     }
 
@@ -198,6 +210,8 @@ mod tests {
         };
         let mut statement = Statement {
             ts_event: TimestampNs::MAX,
+            reputation_bps: 5_000,
+            suspended_until: None,
             accounts: Vec::new(),
             rfqs: Vec::new(),
             quotes: Vec::new(),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use gavel_client::{CommandError, EventStream, StreamEvent, StreamItem};
 use gavel_protocol::{
     AcceptDelivery, Accepted, AccountId, BlobSource, CapabilityEntry, Command, ContractId,
-    ContractState, Delivered, Digest, Disclosure, DurationNs, Format, Micros, OpenRfq, Outcome,
+    ContractState, Delivered, Digest, Disclosure, DurationNs, Micros, OpenRfq, Outcome,
     PrivateEvent, RejectReason, RfqEnded, RfqId, RfqTerms,
 };
 use rand::RngExt as _;
@@ -82,22 +82,18 @@ impl Buyer {
 
         let CapabilityEntry { capability, terms, .. } = self.capabilities[index];
         let rfq = RfqTerms {
-            capability,
-            currency: CURRENCY,
             quantity,
-            reserve,
-            format: Format::FirstPrice,
             window: if is_window_zero { DurationNs::ZERO } else { self.config.window },
             admit_standing: is_window_zero,
             disclosure: if discloses { Disclosure::ClearingPrice } else { Disclosure::Nothing },
             delivery_within: DELIVERY_WITHIN,
             acceptance_within: if is_silent { self.config.silence } else { ACCEPTANCE_WITHIN },
             spec: digest_of(SPEC),
-            inputs: None,
             terms,
+            ..RfqTerms::plain(capability, CURRENCY, reserve)
         };
         let client_id = self.trader.desk.client.next_client_id();
-        let command = Command::OpenRfq(Box::new(OpenRfq { client_id, rfq, signature: None }));
+        let command = Command::OpenRfq(Box::new(OpenRfq::plain(client_id, rfq)));
         let total = reserve.times(quantity).expect("three times the highest reserve fits");
         let opened = Opened { due, is_window_zero, is_silent, total };
         self.trader.send(command, Some((Latency::RfqAck, due)), opened).await;
@@ -155,11 +151,22 @@ impl Buyer {
                 tally.count(|counts| counts.contracts_expired += 1);
                 self.book.contract_ended(expired.contract);
             }
+            PrivateEvent::ContractTakenOver(taken_over) => {
+                self.book.contract_ended(taken_over.contract);
+            }
             PrivateEvent::WorkStarted(_)
             | PrivateEvent::ContractVerified(_)
             | PrivateEvent::QuoteLost(_)
             | PrivateEvent::QuoteCanceled(_)
-            | PrivateEvent::StandingQuoteCanceled(_) => {}
+            | PrivateEvent::StandingQuoteCanceled(_)
+            | PrivateEvent::Invited(_)
+            | PrivateEvent::InvitedRfqEnded(_)
+            | PrivateEvent::Declined(_)
+            | PrivateEvent::BookOpened(_)
+            | PrivateEvent::QuoteShown(_)
+            | PrivateEvent::Standby(_)
+            | PrivateEvent::ReputationChanged(_)
+            | PrivateEvent::ProviderSuspended(_) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use gavel_client::{Client, CommandError, SigningKey, Socket};
 use gavel_protocol::limits::AMOUNT_MAX;
 use gavel_protocol::{
-    Accepted, AccountId, Command, EnrolAccount, EnrolAgent, Micros, Outcome, PublicKey,
+    Accepted, AccountId, Attributes, Command, EnrolAccount, EnrolAgent, Micros, Outcome, PublicKey,
     RejectReason, Role, Roles,
 };
 use tokio::task::JoinSet;
@@ -82,6 +82,7 @@ fn enrol_agent(config: &LoadConfig, desk: &Desk, agent: &Enrolled) -> Command {
         account: agent.account,
         key: PublicKey::new(agent.key.verifying_key().to_bytes()),
         roles: Roles::default().with(role),
+        attributes: Attributes::default(),
     })
 }
 

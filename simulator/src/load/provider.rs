@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use gavel_client::{CommandError, EventStream, StreamEvent, StreamItem};
 use gavel_protocol::{
     Accepted, AmendQuote, CancelCause, CancelQuote, CapabilityEntry, Command, ContractId,
-    ContractState, Deliver, DurationNs, Micros, Outcome, PlaceQuote, PrivateEvent, PublicEvent,
-    QuoteTarget, RfqAnnounced, SetStandingQuote, StartWork, TimestampNs,
+    ContractState, Deliver, DurationNs, Micros, Offer, Outcome, PlaceQuote, PrivateEvent,
+    PublicEvent, QuoteTarget, RfqAnnounced, SetStandingQuote, StartWork, TimestampNs,
 };
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -105,10 +105,10 @@ impl Pricing {
             capability: capability.capability,
             revision: self.revision,
             price: self.price(random),
+            latency_ms: 0,
             capacity: STANDING_CAPACITY,
             valid_until: now.after(VALIDITY),
             terms: capability.terms,
-            signature: None,
         })
     }
 }
@@ -185,7 +185,8 @@ impl Provider {
         };
         let client_id = self.trader.desk.client.next_client_id();
         let rfq = announced.rfq;
-        let place = PlaceQuote { client_id, rfq, price, valid_until, signature: None };
+        let place =
+            PlaceQuote { client_id, rfq, offer: Offer::new(price, valid_until), signature: None };
         self.send(Command::PlaceQuote(place), Some((Latency::QuoteAck, read_at)), then).await;
     }
 
@@ -201,8 +202,12 @@ impl Provider {
             Then::Nothing => return,
             Then::Amend { valid_until } => {
                 let price = self.pricing.price(&mut self.random);
-                let signature = None;
-                Command::AmendQuote(AmendQuote { client_id, target, price, valid_until, signature })
+                Command::AmendQuote(AmendQuote {
+                    client_id,
+                    target,
+                    offer: Offer::new(price, valid_until),
+                    signature: None,
+                })
             }
             Then::Cancel => Command::CancelQuote(CancelQuote { client_id, target }),
         };
@@ -226,7 +231,7 @@ impl Provider {
                 CancelCause::SessionLost | CancelCause::Expired | CancelCause::UsedUp => {
                     self.quote_standing(Instant::now()).await;
                 }
-                CancelCause::Agent => {}
+                CancelCause::Agent | CancelCause::MassCancel => {}
             },
             PrivateEvent::RfqEnded(_)
             | PrivateEvent::QuoteLost(_)
@@ -235,7 +240,16 @@ impl Provider {
             | PrivateEvent::Delivered(_)
             | PrivateEvent::ContractVerified(_)
             | PrivateEvent::ContractSettled(_)
-            | PrivateEvent::ContractExpired(_) => {}
+            | PrivateEvent::ContractExpired(_)
+            | PrivateEvent::Invited(_)
+            | PrivateEvent::InvitedRfqEnded(_)
+            | PrivateEvent::Declined(_)
+            | PrivateEvent::BookOpened(_)
+            | PrivateEvent::QuoteShown(_)
+            | PrivateEvent::Standby(_)
+            | PrivateEvent::ContractTakenOver(_)
+            | PrivateEvent::ReputationChanged(_)
+            | PrivateEvent::ProviderSuspended(_) => {}
         }
     }
 

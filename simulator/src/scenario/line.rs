@@ -107,6 +107,17 @@ impl<'a> Line<'a> {
         chosen.map(Some).ok_or_else(problem)
     }
 
+    /// Takes the next argument as one of a few words.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        what: &str,
+        choices: &[(&str, T)],
+    ) -> Result<T, ScenarioError> {
+        let text = self.argument(what)?;
+        let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        chosen.ok_or_else(|| self.error(format!("`{text}`: expected {what}")))
+    }
+
     /// Takes an option as it is.
     pub(super) fn text_option(&mut self, name: &str) -> Option<&'a str> {
         self.options.remove(name)
@@ -138,7 +149,7 @@ impl<'a> Line<'a> {
 }
 
 /// Reads a duration: a whole number and a unit; `0` needs none.
-fn duration(text: &str) -> Option<DurationNs> {
+pub(super) fn duration(text: &str) -> Option<DurationNs> {
     if text == "0" {
         return Some(DurationNs::ZERO);
     }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use gavel_protocol::{
-    Acceptance, AccountId, AgentId, CancelCause, CapabilityId, ContractId, Event, LossReason,
-    MovementKind, Ranked, RankedResult, RfqId, RfqResult,
+    Acceptance, AccountId, AgentId, Breakdown, CancelCause, CapabilityId, ContractId, Event,
+    Micros, MovementKind, Ranked, RankedResult, RfqId, RfqResult,
 };
 
 /// The names of what a scenario made.
@@ -37,6 +37,10 @@ pub(super) fn say(
             let (ranked, after) = rest.split_at(closed.ranked as usize);
             rest = after;
             say_close(names, closed.rfq, closed.result, ranked, out);
+        } else if let Event::BookShown(shown) = event {
+            let (ranked, after) = rest.split_at(shown.ranked as usize);
+            rest = after;
+            say_book(names, shown.rfq, ranked, out);
         } else if let Some(line) = line(names, what, event) {
             writeln!(out, "{line}").expect("a String takes everything");
         }
@@ -51,20 +55,35 @@ fn say_close(names: &Names, rfq: RfqId, result: RfqResult, ranked: &[Ranked], ou
         RfqResult::Canceled => writeln!(out, "canceled {rfq}").expect("a String takes everything"),
     }
     for Ranked { provider, rank, result, .. } in ranked {
-        let RankedResult::Lost(reason) = result else { continue };
-        let (provider, word) = (names.agent(*provider), snake(reason.info().name));
-        match reason {
-            LossReason::RfqCanceled => writeln!(out, "lost {rfq} {provider} {word}"),
-            LossReason::SelfTrade
-            | LossReason::QuoteExpired
-            | LossReason::AboveReserve
-            | LossReason::ContractLimit
-            | LossReason::Tied
-            | LossReason::Cover
-            | LossReason::Outscored
-            | LossReason::Unfillable => writeln!(out, "lost {rfq} {provider} {word} rank={rank}"),
+        let provider = names.agent(*provider);
+        let rank = if *rank == 0 { String::new() } else { format!(" rank={rank}") };
+        match result {
+            RankedResult::Won | RankedResult::Shown => Ok(()),
+            RankedResult::Lost(reason) => {
+                writeln!(out, "lost {rfq} {provider} {}{rank}", snake(reason.info().name))
+            }
+            RankedResult::Standby(_) => writeln!(out, "standby {rfq} {provider}{rank}"),
+            RankedResult::Declined(reason) => {
+                writeln!(out, "declined {rfq} {provider} {}", snake(&format!("{reason:?}")))
+            }
         }
         .expect("a String takes everything");
+    }
+}
+
+/// Says what a buyer is shown.
+fn say_book(names: &Names, rfq: RfqId, ranked: &[Ranked], out: &mut String) {
+    for Ranked { provider, price, score, rank, result, .. } in ranked {
+        let (rfq, provider) = (names.rfq(rfq), names.agent(*provider));
+        let barred = match result {
+            RankedResult::Lost(reason) => format!(" {}", snake(reason.info().name)),
+            RankedResult::Won
+            | RankedResult::Shown
+            | RankedResult::Standby(_)
+            | RankedResult::Declined(_) => String::new(),
+        };
+        writeln!(out, "shown {rfq} {provider} {price} score={score} rank={rank}{barred}")
+            .expect("a String takes everything");
     }
 }
 
@@ -76,7 +95,56 @@ fn line(names: &Names, what: &str, event: &Event) -> Option<String> {
         Event::Awarded(e) => {
             let (rfq, provider) = (names.rfq(e.rfq), names.agent(e.parties.provider));
             let units = if e.quantity == 1 { String::new() } else { format!(" x{}", e.quantity) };
-            format!("awarded {rfq} {provider} {}{units}", e.price)
+            let Breakdown { price, latency, reputation, .. } = e.breakdown;
+            let score = price.raw() + latency.raw() + reputation.raw();
+            let score = match Micros::new(score) {
+                score if score == price => String::new(),
+                score => format!(" score={score}"),
+            };
+            format!("awarded {rfq} {provider} {}{units}{score}", e.price)
+        }
+        Event::Moved(e) if e.kind == MovementKind::Compensation => {
+            format!("compensated {} {}", names.account(e.to.account), e.amount)
+        }
+        Event::Moved(e) if e.kind == MovementKind::TopUp => {
+            format!("topped_up {} {}", names.account(e.from.account), e.amount)
+        }
+        Event::ProviderInvited(e) => {
+            format!("invited {} {}", names.rfq(e.rfq), names.agent(e.provider))
+        }
+        Event::RfqTaken(e) => format!(
+            "taken {} {} x{} remaining={}",
+            names.rfq(e.rfq),
+            e.price,
+            e.quantity,
+            e.remaining
+        ),
+        Event::MassQuoted(e) => {
+            format!("mass_quoted accepted={} rejected={}", e.accepted, e.rejected)
+        }
+        Event::LineRejected(e) => {
+            format!("line_rejected {} {}", e.line, snake(e.reason.info().name))
+        }
+        Event::ContractTakenOver(e) => format!(
+            "taken_over {} {} by {}",
+            names.contract(e.contract),
+            names.agent(e.parties.provider),
+            names.agent(e.successor)
+        ),
+        Event::StandbyEnded(e) => {
+            let (rfq, provider) = (names.rfq(e.rfq), names.agent(e.provider));
+            match e.reason {
+                None => format!("standby_ended {rfq} {provider} takes_over"),
+                Some(reason) => {
+                    format!("lost {rfq} {provider} {} rank={}", snake(reason.info().name), e.rank)
+                }
+            }
+        }
+        Event::ReputationChanged(e) => {
+            format!("reputation {} {} -> {}", names.agent(e.agent), e.from_bps, e.to_bps)
+        }
+        Event::ProviderSuspended(e) => {
+            format!("suspended {} fades={}", names.agent(e.provider), e.fades)
         }
         Event::Moved(e) if e.kind == MovementKind::Refund => {
             format!("refunded {} {}", names.account(e.to.account), e.amount)
@@ -104,11 +172,15 @@ fn line(names: &Names, what: &str, event: &Event) -> Option<String> {
             format!("accepted {} silence", names.contract(e.contract))
         }
         Event::ContractSettled(e) => format!(
-            "settled {} {} {} fee={}",
+            "settled {} {} {} fee={}{}",
             names.contract(e.contract),
             names.agent(e.parties.provider),
             e.released,
-            e.fee
+            e.fee,
+            match e.penalty {
+                Micros::ZERO => String::new(),
+                penalty => format!(" penalty={penalty}"),
+            }
         ),
         Event::ContractExpired(e) => format!("expired {}", names.contract(e.contract)),
         Event::SessionEnded(e) => format!("session_ended {}", names.agent(e.agent)),
@@ -118,8 +190,14 @@ fn line(names: &Names, what: &str, event: &Event) -> Option<String> {
         | Event::AgentEnrolled(_)
         | Event::CapabilityListed(_)
         | Event::Deposited(_)
-        | Event::Halted {}
-        | Event::Reopened {}
+        | Event::Halted(_)
+        | Event::Reopened(_)
+        | Event::PriceBandSet(_)
+        | Event::RfqDeclined(_)
+        | Event::BookShown(_)
+        | Event::QuotePicked(_)
+        | Event::MassCanceled(_)
+        | Event::EnvelopeSigned(_)
         | Event::LoggedOn(_)
         | Event::RfqOpened(_)
         | Event::RfqCanceled(_)
@@ -143,6 +221,7 @@ fn cause(cause: CancelCause) -> &'static str {
         CancelCause::SessionLost => "session_lost",
         CancelCause::Expired => "expired",
         CancelCause::UsedUp => "used_up",
+        CancelCause::MassCancel => "mass_cancel",
     }
 }
 

@@ -48,14 +48,19 @@ struct Rfq {
 struct Contract {
     provider: usize,
     escrow: i64,
+    quantity: u32,
+    /// Which of the provider's standing quotes it was awarded on.
+    standing: Option<u64>,
     delivered: bool,
     due: (u64, u64),
 }
 
+/// A standing quote without capacity is used up.
 struct Standing {
     price: i64,
     capacity: u32,
     place: u64,
+    revision: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -73,6 +78,8 @@ pub struct Twin {
     tick: u64,
     money: [Money; TRADERS],
     standing: [Option<Standing>; TRADERS],
+    fades: [u32; TRADERS],
+    suspended_until_ms: [u64; TRADERS],
     rfqs: Vec<Rfq>,
 }
 
@@ -84,6 +91,8 @@ impl Twin {
             tick: 0,
             money: Default::default(),
             standing: Default::default(),
+            fades: Default::default(),
+            suspended_until_ms: Default::default(),
             rfqs: Vec::new(),
         }
     }
@@ -110,10 +119,7 @@ impl Twin {
             Op::Amend { who, rfq, price } => self.amend(who, rfq, price),
             Op::CancelQuote { who, rfq } => self.cancel_quote(who, rfq),
             Op::CancelRfq { who, rfq } => self.cancel_rfq(who, rfq),
-            Op::Standing { who, price, capacity } => {
-                self.stand(who, price, capacity);
-                Ok(())
-            }
+            Op::Standing { who, price, capacity } => self.stand(who, price, capacity),
             Op::CancelStanding { who } => {
                 self.standing[who] = None;
                 Ok(())
@@ -159,8 +165,11 @@ impl Twin {
     }
 
     fn quote(&mut self, who: usize, rfq: usize, price: i64) -> Result<(), &'static str> {
-        let place = self.tick;
+        let (place, suspended) = (self.tick, self.is_suspended(who));
         let rfq = self.open_rfq(rfq)?;
+        if suspended {
+            return Err("ProviderSuspended");
+        }
         if rfq.buyer == who {
             return Err("SelfTrade");
         }
@@ -172,9 +181,12 @@ impl Twin {
     }
 
     fn amend(&mut self, who: usize, rfq: usize, price: i64) -> Result<(), &'static str> {
-        let place = self.tick;
+        let (place, suspended) = (self.tick, self.is_suspended(who));
         let rfq = self.open_rfq(rfq).map_err(|_| "UnknownQuote")?;
         let quote = rfq.quotes.iter_mut().find(|quote| quote.who == who).ok_or("UnknownQuote")?;
+        if suspended {
+            return Err("ProviderSuspended");
+        }
         if quote.price != price {
             (quote.price, quote.place) = (price, place);
         }
@@ -201,12 +213,32 @@ impl Twin {
         Ok(())
     }
 
-    fn stand(&mut self, who: usize, price: i64, capacity: u32) {
+    fn is_suspended(&self, who: usize) -> bool {
+        self.now_ms < self.suspended_until_ms[who]
+    }
+
+    fn stand(&mut self, who: usize, price: i64, capacity: u32) -> Result<(), &'static str> {
+        if self.is_suspended(who) {
+            return Err("ProviderSuspended");
+        }
         let place = match &self.standing[who] {
             Some(old) if old.price == price && capacity <= old.capacity => old.place,
             _ => self.tick,
         };
-        self.standing[who] = Some(Standing { price, capacity, place });
+        self.standing[who] = Some(Standing { price, capacity, place, revision: self.tick });
+        Ok(())
+    }
+
+    /// Gives units back to the standing quote that they were awarded on, if it is still that one.
+    fn give_back(&mut self, contract: &Contract) {
+        if let Some(quote) = &mut self.standing[contract.provider]
+            && contract.standing == Some(quote.revision)
+        {
+            if quote.capacity == 0 {
+                quote.place = self.tick;
+            }
+            quote.capacity += contract.quantity;
+        }
     }
 
     /// Moves the hold back, but for what was spent.
@@ -231,6 +263,7 @@ impl Twin {
         if rfq.admit {
             let mut standing: Vec<_> = (0..TRADERS)
                 .filter_map(|who| self.standing[who].as_ref().map(|quote| (who, quote)))
+                .filter(|(_, quote)| quote.capacity > 0)
                 .collect();
             standing.sort_by_key(|(_, quote)| (quote.price, quote.place));
             for (who, quote) in standing.into_iter().take(CONSIDERED) {
@@ -241,6 +274,8 @@ impl Twin {
         for entry in &mut all {
             if entry.2 == buyer {
                 entry.4 = Some("SelfTrade");
+            } else if self.now_ms < self.suspended_until_ms[entry.2] {
+                entry.4 = Some("ProviderSuspended");
             } else if entry.0 > reserve {
                 entry.4 = Some("AboveReserve");
             }
@@ -266,14 +301,13 @@ impl Twin {
         let escrow = price * i64::from(quantity);
         self.refund(index, escrow);
         let due = (self.now_ms + DELIVERY_MS, self.tick);
-        let contract = Contract { provider, escrow, delivered: false, due };
-        self.rfqs[index].contract = Some(contract);
+        let mut contract =
+            Contract { provider, escrow, quantity, standing: None, delivered: false, due };
         if standing && let Some(quote) = &mut self.standing[provider] {
             quote.capacity -= quantity;
-            if quote.capacity == 0 {
-                self.standing[provider] = None;
-            }
+            contract.standing = Some(quote.revision);
         }
+        self.rfqs[index].contract = Some(contract);
     }
 
     fn deliver(&mut self, who: usize, rfq: usize) -> Result<(), &'static str> {
@@ -305,6 +339,7 @@ impl Twin {
         self.money[self.rfqs[index].buyer].escrow -= contract.escrow;
         self.money[contract.provider].available += contract.escrow - fee;
         self.said.push(format!("settled {} {} {fee}", contract.provider, contract.escrow - fee));
+        self.give_back(&contract);
     }
 
     fn expire(&mut self, index: usize) {
@@ -313,6 +348,12 @@ impl Twin {
         self.money[buyer].escrow -= contract.escrow;
         self.money[buyer].available += contract.escrow;
         self.said.push(format!("expired {buyer} {}", contract.escrow));
+        // A minute the first time, and each time twice as long as before.
+        let provider = contract.provider;
+        self.fades[provider] = (self.fades[provider] + 1).min(11);
+        let minutes = 1 << (self.fades[provider] - 1);
+        self.suspended_until_ms[provider] = self.now_ms + minutes * 60_000;
+        self.give_back(&contract);
     }
 
     fn wait(&mut self, ms: u64) {

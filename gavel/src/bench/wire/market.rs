@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use gavel_client::{Client, Config, EventStream, Pending, Socket, StreamEvent, StreamItem};
 use gavel_protocol::{
-    CapabilityId, Command, Currency, Digest, Disclosure, DurationNs, Format, Micros, OpenRfq,
-    PrivateEvent, PublicKey, RfqTerms, Roles, SetStandingQuote, Topic,
+    Attributes, CapabilityId, Command, Currency, Digest, DurationNs, Micros, OpenRfq, PrivateEvent,
+    PublicKey, RfqTerms, Roles, SetStandingQuote, Topic,
 };
 use gavel_sequencer::Layout;
 use tokio::sync::oneshot;
@@ -148,7 +148,7 @@ impl Market {
     /// Sends an RFQ that clears at once, waits for its contract, and returns how long that took.
     pub async fn award(&mut self) -> anyhow::Result<Duration> {
         let client_id = self.buyer.next_client_id();
-        let open = OpenRfq { client_id, rfq: self.rfq, signature: None };
+        let open = OpenRfq::plain(client_id, self.rfq);
         let sent = Instant::now();
         let pending = self.buyer.send(Command::OpenRfq(Box::new(open))).await?;
         next_award(&mut self.buyer_events).await?;
@@ -210,10 +210,10 @@ impl Quoter {
             capability,
             revision: 0,
             price: PRICE,
+            latency_ms: 0,
             capacity: CAPACITY,
             valid_until,
             terms,
-            signature: None,
         };
         Self { client, quote }
     }
@@ -298,26 +298,20 @@ async fn enrolled(
     let key = data.new_key(name)?;
     let account = operator.enrol_account(MONEY).await?;
     let public = PublicKey::new(key.verifying_key().to_bytes());
-    operator.enrol_agent(account, public, Roles::TRADER).await?;
+    operator.enrol_agent(account, public, Roles::TRADER, Attributes::default()).await?;
     let (address, trust) = data.address()?;
     Ok(Config { sequenced_answers, ..Config::new(address, trust, key) })
 }
 
 fn rfq_terms(capability: CapabilityId, spec: Digest, terms: Digest) -> RfqTerms {
     RfqTerms {
-        capability,
-        currency: Currency::USD,
-        quantity: 1,
-        reserve: PRICE,
-        format: Format::FirstPrice,
         window: DurationNs::ZERO,
         admit_standing: true,
-        disclosure: Disclosure::ClearingPrice,
         delivery_within: DELIVERY,
         acceptance_within: DELIVERY,
         spec,
-        inputs: None,
         terms,
+        ..RfqTerms::plain(capability, Currency::USD, PRICE)
     }
 }
 

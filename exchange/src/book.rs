@@ -1,0 +1,56 @@
+//! What everybody may ask of a capability: its book.
+
+use alloc::vec::Vec;
+
+use gavel_matcher::Dutch;
+use gavel_protocol::limits::BOOK_LINES_MAX;
+use gavel_protocol::{
+    Book, CapabilityId, PublicTerms, RejectReason, RfqAnnounced, StandingEntry, StreamPosition,
+};
+
+use crate::exchange::Exchange;
+
+impl Exchange {
+    /// Returns the book of a capability: the best standing quotes and the oldest open RFQs that
+    /// everybody may answer. Which number its stream goes on with is for whoever keeps the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`RejectReason::UnknownCapability`].
+    pub fn book(&mut self, capability: CapabilityId) -> Result<Book, RejectReason> {
+        let known = *self.directory.capability(capability)?;
+        let mut standing = Vec::new();
+        self.standing.visit_best(capability, |quote| {
+            standing.push(StandingEntry {
+                capability,
+                provider: quote.owner.agent,
+                revision: quote.revision,
+                price: quote.price,
+                latency_ms: quote.latency_ms,
+                capacity: quote.capacity,
+                valid_until: quote.valid_until,
+            });
+            standing.len() < BOOK_LINES_MAX
+        });
+        let (rfqs_total, rfqs) = self.rfqs.rfqs_for(capability);
+        let rfqs = rfqs.take(BOOK_LINES_MAX).map(|(slot, rfq)| RfqAnnounced {
+            rfq: rfq.id,
+            buyer: rfq.owner.agent,
+            closes_at: self.clock.sequenced(rfq.closes_at),
+            terms: PublicTerms::of(&rfq.terms),
+            dutch: self.rfqs.dutch(slot).map(Dutch::terms),
+            digest: rfq.digest,
+        });
+        let standing_total = self.standing.live_in(capability);
+        Ok(Book {
+            capability,
+            next: StreamPosition { stream_seq: 0 },
+            band: known.band,
+            halted: self.halted || known.halted,
+            standing_total: u32::try_from(standing_total).expect("below STANDING_QUOTES_MAX"),
+            rfqs: rfqs.collect(),
+            rfqs_total,
+            standing,
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! Records of what the market keeps in chains and heaps: the same without its place in memory.
+
+use alloc::vec::Vec;
+
+use gavel_matcher::{Candidate, Dutch, Owner, Quote, Rfq, Rfqs, StandingQuote, Taken, Update};
+use gavel_protocol::{
+    AgentId, CapabilityId, Digest, DurationNs, DutchTerms, LossReason, Micros, NoQuoteReason,
+    Offer, QuoteId, RfqId, RfqTerms, TimestampNs,
+};
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::standbys::{Group, Standby};
+
+macro_rules! records {
+    ($($(#[$doc:meta])* pub(super) struct $name:ident { $($field:ident: $type:ty,)* })+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+        pub(super) struct $name { $(pub(super) $field: $type,)* }
+    )+};
+}
+
+records! {
+    /// An open RFQ.
+    pub(super) struct RfqRecord {
+        id: RfqId,
+        owner: Owner,
+        opened_at: TimestampNs,
+        closes_at: TimestampNs,
+        terms: RfqTerms,
+        digest: Option<Digest>,
+        stopped_before: DurationNs,
+        taken: Taken,
+        picking: bool,
+        directed: bool,
+        invited: Vec<(AgentId, bool)>,
+        dutch: Option<DutchTerms>,
+    }
+
+    /// An answer to an open RFQ.
+    pub(super) struct QuoteRecord {
+        id: QuoteId,
+        rfq: RfqId,
+        owner: Owner,
+        offer: Offer,
+        declined: Option<NoQuoteReason>,
+        bond: Micros,
+        reputation_bps: u16,
+        priority: u64,
+        placed: u64,
+    }
+
+    /// A standing quote, ended or not.
+    pub(super) struct StandingRecord {
+        capability: CapabilityId,
+        owner: Owner,
+        revision: u64,
+        price: Micros,
+        latency_ms: u32,
+        offered: u32,
+        capacity: u32,
+        used_up: bool,
+        valid_until: TimestampNs,
+        priority: u64,
+        live_since: u64,
+    }
+
+    /// What the quotes that stand by for one RFQ have in common.
+    pub(super) struct GroupRecord {
+        rfq: RfqId,
+        buyer: Owner,
+        terms: RfqTerms,
+        contracts: u32,
+        winning_price: Option<Micros>,
+    }
+
+    /// A quote that stands by.
+    pub(super) struct StandbyRecord {
+        rfq: RfqId,
+        candidate: Candidate,
+        reason: LossReason,
+        rank: u32,
+    }
+}
+
+impl RfqRecord {
+    pub(super) fn of(rfqs: &Rfqs, slot: u32) -> Self {
+        let rfq = rfqs.at(slot);
+        Self {
+            id: rfq.id,
+            owner: rfq.owner,
+            opened_at: rfq.opened_at,
+            closes_at: rfq.closes_at,
+            terms: rfq.terms,
+            digest: rfq.digest,
+            stopped_before: rfq.stopped_before,
+            taken: rfq.taken,
+            picking: rfq.picking,
+            directed: rfq.directed,
+            invited: rfqs.invitations.of(rfq).collect(),
+            dutch: rfqs.dutch(slot).map(Dutch::terms),
+        }
+    }
+
+    pub(super) fn rfq(&self) -> Rfq {
+        let mut rfq = Rfq::new(self.id, self.owner, (self.opened_at, self.closes_at), self.terms);
+        rfq.digest = self.digest;
+        rfq.stopped_before = self.stopped_before;
+        rfq.taken = self.taken;
+        (rfq.picking, rfq.directed) = (self.picking, self.directed);
+        rfq
+    }
+}
+
+impl QuoteRecord {
+    pub(super) fn of(quote: &Quote) -> Self {
+        Self {
+            id: quote.id,
+            rfq: quote.rfq,
+            owner: quote.owner,
+            offer: quote.offer,
+            declined: quote.declined,
+            bond: quote.bond,
+            reputation_bps: quote.reputation_bps,
+            priority: quote.priority,
+            placed: quote.placed,
+        }
+    }
+
+    pub(super) fn quote(&self) -> Quote {
+        let mut quote = Quote::new(self.id, self.rfq, self.owner, self.offer, self.placed);
+        (quote.declined, quote.bond) = (self.declined, self.bond);
+        (quote.reputation_bps, quote.priority) = (self.reputation_bps, self.priority);
+        quote
+    }
+}
+
+impl StandingRecord {
+    pub(super) fn of(quote: &StandingQuote) -> Self {
+        Self {
+            capability: quote.capability,
+            owner: quote.owner,
+            revision: quote.revision,
+            price: quote.price,
+            latency_ms: quote.latency_ms,
+            offered: quote.offered,
+            capacity: quote.capacity,
+            used_up: quote.used_up,
+            valid_until: quote.valid_until,
+            priority: quote.priority,
+            live_since: quote.live_since,
+        }
+    }
+
+    pub(super) fn quote(&self) -> StandingQuote {
+        let update = Update {
+            revision: self.revision,
+            price: self.price,
+            latency_ms: self.latency_ms,
+            capacity: self.offered,
+            valid_until: self.valid_until,
+        };
+        let places = (self.priority, self.live_since);
+        let mut quote = StandingQuote::new(self.owner, self.capability, update, places);
+        (quote.capacity, quote.used_up) = (self.capacity, self.used_up);
+        quote
+    }
+}
+
+impl GroupRecord {
+    pub(super) fn of((rfq, group): (RfqId, &Group)) -> Self {
+        let Group { buyer, terms, contracts, winning_price, .. } = *group;
+        Self { rfq, buyer, terms, contracts, winning_price }
+    }
+
+    pub(super) fn group(&self) -> Group {
+        Group::new(self.buyer, self.terms, self.contracts, self.winning_price)
+    }
+}
+
+impl StandbyRecord {
+    pub(super) fn of(standby: &Standby) -> Self {
+        let Standby { rfq, candidate, reason, rank, .. } = *standby;
+        Self { rfq, candidate, reason, rank }
+    }
+
+    pub(super) fn standby(&self) -> Standby {
+        Standby::new(self.rfq, self.candidate, self.reason, self.rank)
+    }
+}
