@@ -21,6 +21,7 @@ fn event(seq: u64) -> Event {
         provider: AgentId::new(seq),
         revision: seq,
         price: price(seq),
+        latency_ms: 0,
         capacity: 1_000,
         valid_until: NOW,
     })

@@ -177,10 +177,9 @@ impl Client {
     ///
     /// If it was rejected, or the client ended before the answer came.
     pub async fn book(&self, capability: CapabilityId) -> Result<Book, CommandError> {
-        match self.query(QueryKind::Book(capability)).await? {
-            ServerMessage::Book(book) => Ok(book),
-            answer => Err(CommandError::of(answer)),
-        }
+        let answer = self.query(QueryKind::Book(capability)).await?;
+        let ServerMessage::Book(book) = answer else { return Err(CommandError::of(answer)) };
+        Ok(book)
     }
 
     /// Sets or replaces many standing quotes. Returns for each line why it was rejected, or nothing
@@ -194,10 +193,11 @@ impl Client {
         lines: Vec<SetStandingQuote>,
     ) -> Result<Vec<Option<RejectReason>>, CommandError> {
         let command = Command::MassQuote(MassQuote { lines });
-        match self.ask(Request::Command(command)).await?.await? {
-            ServerMessage::MassQuoteAnswer(answer) => Ok(answer.results),
-            answer => Err(CommandError::of(answer)),
-        }
+        let answer = self.ask(Request::Command(command)).await?.await?;
+        let ServerMessage::MassQuoteAnswer(answer) = answer else {
+            return Err(CommandError::of(answer));
+        };
+        Ok(answer.results)
     }
 
     /// Subscribes to a topic: from the number `from`, or from whatever comes next. Returns once the

@@ -39,7 +39,7 @@ impl Exchange {
             closes_at: self.clock.sequenced(rfq.closes_at),
             terms: PublicTerms::of(&rfq.terms),
             dutch: self.rfqs.dutch(slot).map(Dutch::terms),
-            digest: rfq.digest,
+            signed: rfq.signed,
         });
         let standing_total = self.standing.live_in(capability);
         Ok(Book {

@@ -198,7 +198,7 @@ impl Exchange {
         signature: Option<&QuoteSignature>,
     ) -> Result<(), RejectReason> {
         match signature {
-            Some(signature) if rfq.digest == Some(signature.rfq_digest) => Ok(()),
+            Some(signature) if Some(signature.rfq_digest) == rfq.signed.map(|s| s.digest) => Ok(()),
             Some(_) => Err(RejectReason::RfqDigestMismatch),
             None => self.check_unsigned(),
         }

@@ -5,7 +5,7 @@ use gavel_matcher::{Dutch, Owner, Rfq};
 use gavel_protocol::limits::AWARDS_PER_RFQ_MAX;
 use gavel_protocol::{
     CancelKept, CancelRfq, ClientId, DurationNs, Event, IdKind, OpenRfq, Outcome, ProviderInvited,
-    RejectReason, RfqCanceled, RfqId, RfqOpened, RfqTarget, RfqTerms,
+    RejectReason, RfqCanceled, RfqId, RfqOpened, RfqTarget, RfqTerms, SignedRfq,
 };
 use gavel_settlement::Hold;
 use gavel_settlement::limits::CONTRACTS_OPEN_MAX;
@@ -64,7 +64,7 @@ impl Exchange {
         let opened_at = self.clock.market_now();
         let closes_at = opened_at.after(c.rfq.window);
         let mut rfq = Rfq::new(id, owner, (opened_at, closes_at), c.rfq);
-        rfq.digest = c.signature.as_ref().map(|signature| signature.digest);
+        rfq.signed = c.signature.as_deref().map(SignedRfq::of);
         rfq.directed = !c.invited.is_empty();
         rfq.stopped_before = self.stopped_until_now(c.rfq.capability);
         let slot = self.rfqs.open(rfq, c.dutch.as_ref().map(Dutch::new));

@@ -26,6 +26,7 @@ use crate::limits::{
 use crate::serve::{Edge, close_frame, end_lost_sessions, serve};
 use crate::throttle::Throttle;
 use crate::tls::{Identity, IdentityError};
+use crate::verify::Verifier;
 
 /// What a gateway is started with.
 pub struct GatewayConfig {
@@ -59,6 +60,9 @@ pub enum GatewayError {
     /// Setting up TLS.
     #[error("cannot set up TLS")]
     Tls(#[source] IdentityError),
+    /// Starting the threads that verify signatures.
+    #[error("cannot start the threads that verify signatures")]
+    Verifier(#[source] io::Error),
     /// Listening for QUIC.
     #[error("cannot listen for QUIC on {addr}")]
     Quic {
@@ -119,8 +123,10 @@ impl Gateway {
         let http_addr = listener.local_addr().map_err(http)?;
 
         let router = http::router(Arc::clone(&fan_out), fan_out.metrics.registry());
+        let verifier = Verifier::start(&inbox, &fan_out).map_err(GatewayError::Verifier)?;
         let edge = Arc::new(Edge {
             inbox,
+            verifier,
             fan_out: Arc::clone(&fan_out),
             blobs: BlobStore::new(blobs, config.blob_bytes_per_agent),
             throttle: Throttle::new(config.commands_per_second),

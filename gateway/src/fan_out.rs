@@ -304,7 +304,7 @@ impl Splitter<'_> {
     fn open(&mut self, opened: &RfqOpened) {
         let Command::OpenRfq(command) = self.command else { return };
         lock(&self.fan_out.blobs).opened(opened, &command.invited);
-        let announced = RfqAnnounced::of(opened, command);
+        let announced = Box::new(RfqAnnounced::of(opened, command));
         if command.invited.is_empty() {
             let key = StreamKey::Capability(opened.terms.capability);
             return self.public(key, PublicEvent::RfqAnnounced(announced));
@@ -436,12 +436,10 @@ fn reach(capability: Option<CapabilityId>) -> StreamKey {
 fn mass_quote_answer(step: &StepView<'_>, quote: &MassQuote, part: Part) -> ServerMessage {
     let mut results = vec![None; quote.lines.len()];
     for event in step.events {
-        match event {
-            Event::Rejected(rejected) => results.fill(Some(rejected.reason)),
-            Event::LineRejected(rejected) => {
-                results[rejected.line as usize] = Some(rejected.reason);
-            }
-            _ => {}
+        if let Event::Rejected(rejected) = event {
+            results.fill(Some(rejected.reason));
+        } else if let Event::LineRejected(rejected) = event {
+            results[rejected.line as usize] = Some(rejected.reason);
         }
     }
     ServerMessage::MassQuoteAnswer(MassQuoteAnswer {

@@ -27,6 +27,7 @@ mod sessions;
 mod streams;
 mod throttle;
 mod tls;
+mod verify;
 
 pub use endpoint::{Gateway, GatewayConfig, GatewayError};
 pub use fan_out::FanOut;

@@ -87,3 +87,9 @@ const _: () = assert!(BLOB_BYTES_PER_AGENT >= BLOB_BYTES_MAX);
 
 /// Lines of a mass quote that take their place in the order together.
 pub const MASS_QUOTE_PART_LINES: usize = 64;
+
+/// Threads that verify signatures.
+pub const VERIFIER_THREADS_MAX: usize = 8;
+
+/// Signed commands that wait for one of these threads: a quarter of a second's work.
+pub const SIGNATURES_WAITING_MAX: usize = 8_192;

@@ -214,9 +214,10 @@ impl Batches {
     /// Adds a step without an origin for each event.
     pub fn events(&mut self, events: &[Event]) -> &mut Self {
         for event in events {
-            let command = match event {
-                Event::RfqOpened(_) => Command::OpenRfq(Box::new(open_rfq())),
-                _ => any_command(),
+            let command = if matches!(event, Event::RfqOpened(_)) {
+                Command::OpenRfq(Box::new(open_rfq()))
+            } else {
+                any_command()
             };
             self.step(None, command, &[*event]);
         }

@@ -27,10 +27,12 @@ use crate::lock::lock;
 use crate::session::{Session, SessionRequest, SubscribeResult};
 use crate::streams::{StreamKey, Subscription};
 use crate::throttle::Throttle;
+use crate::verify::{Signed, Verifier};
 
 /// What every connection's task works with.
 pub(crate) struct Edge {
     pub inbox: Inbox,
+    pub verifier: Verifier,
     pub fan_out: Arc<FanOut>,
     pub blobs: BlobStore,
     pub throttle: Throttle,
@@ -261,7 +263,13 @@ impl Reader<'_> {
         if self.edge.fan_out.has_journal_failed() {
             return Err(RejectReason::JournalUnavailable);
         }
-        self.edge.inbox.submit(submission)
+        match self.session.key().filter(|_| submission.request.command.is_signed()) {
+            Some(key) => {
+                let connection = Arc::clone(self.connection);
+                self.edge.verifier.submit(Signed { connection, key, submission })
+            }
+            None => self.edge.inbox.submit(submission),
+        }
     }
 
     fn perform_request(&mut self, request: SessionRequest) -> Result<(), CloseReason> {
@@ -386,10 +394,8 @@ pub(crate) async fn end_lost_sessions(edge: Arc<Edge>) {
 
 /// Returns how many lines of a mass quote a submission holds, if it holds any.
 fn mass_quote_lines(submission: &Submission) -> Option<usize> {
-    match &submission.request.command {
-        Command::MassQuote(quote) => Some(quote.lines.len()),
-        _ => None,
-    }
+    let Command::MassQuote(quote) = &submission.request.command else { return None };
+    Some(quote.lines.len())
 }
 
 /// Asks the core to end a session. Returns whether the lane had room.

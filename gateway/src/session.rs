@@ -35,6 +35,8 @@ pub(crate) struct Session {
     partial: Vec<u8>,
     throttle: Throttle,
     topics: HashSet<Topic>,
+    /// The key that it has logged on with.
+    key: Option<VerifyingKey>,
     opened_at: DurationNs,
     received_at: DurationNs,
     sent_at: DurationNs,
@@ -94,6 +96,7 @@ impl Session {
             partial: Vec::new(),
             throttle,
             topics: HashSet::new(),
+            key: None,
             opened_at: now,
             received_at: now,
             sent_at: now,
@@ -224,7 +227,9 @@ impl Session {
         if !matches!(self.state, State::Challenged) {
             return Err(CloseReason::ProtocolViolation);
         }
-        let member = self.verified(request, directory).ok_or(CloseReason::LogonRefused)?;
+        let verified = self.verified(request, directory);
+        let (key, member) = verified.ok_or(CloseReason::LogonRefused)?;
+        self.key = Some(key);
         self.state = State::LoggingOn { member, sequenced_answers: request.sequenced_answers };
         let grace = request.grace.min(SESSION_GRACE_MAX);
         self.requests.push(SessionRequest::Claim(Claim { agent: member.agent, grace }));
@@ -234,14 +239,18 @@ impl Session {
         Ok(())
     }
 
-    /// Returns whose key the request proves to hold. The nonce is this connection's own, so a
+    /// Returns which key the request proves to hold, and whose that is. The nonce is this connection's own, so a
     /// logon that was overheard elsewhere proves nothing.
-    fn verified(&self, request: &LogonRequest, directory: &Directory) -> Option<Member> {
+    fn verified(
+        &self,
+        request: &LogonRequest,
+        directory: &Directory,
+    ) -> Option<(VerifyingKey, Member)> {
         let key = VerifyingKey::from_bytes(request.key.as_bytes()).ok()?;
         let signature = Signature::from_bytes(request.signature.as_bytes());
         let message = logon_message(&self.nonce, &request.key, &directory.exchange()?);
         key.verify_strict(&message, &signature).ok()?;
-        directory.member(&request.key)
+        Some((key, directory.member(&request.key)?))
     }
 
     /// Takes the core's word: the session is open.
@@ -310,11 +319,7 @@ impl Session {
         let tokens = command.as_ref().map_or(1, commands_in);
         let checked = if self.throttle.take(now, tokens) {
             // The core checks this again; here it takes no place in the order.
-            command.and_then(|command| {
-                pretrade(&command)?;
-                unsigned(&command)?;
-                Ok(command)
-            })
+            command.and_then(|command| pretrade(&command).map(|()| command))
         } else {
             Err(RejectReason::Throttled)
         };
@@ -509,6 +514,11 @@ impl Session {
         }
     }
 
+    /// Returns the key that it has logged on with, once it has.
+    pub fn key(&self) -> Option<VerifyingKey> {
+        self.key
+    }
+
     /// Returns the agent, once it is logged on.
     pub fn member(&self) -> Option<Member> {
         match self.state {
@@ -557,19 +567,6 @@ impl Session {
     fn answer(&mut self, number: u64, message: &ServerMessage) {
         message.encode(self.codec, number, &mut self.output);
     }
-}
-
-/// No signature is verified yet, so none can be accepted: it would look as if it had been.
-fn unsigned(command: &Command) -> Result<(), RejectReason> {
-    let is_signed = match command {
-        Command::OpenRfq(c) => c.signature.is_some(),
-        Command::PlaceQuote(c) => c.signature.is_some(),
-        Command::AmendQuote(c) => c.signature.is_some(),
-        Command::TakeRfq(c) => c.signature.is_some(),
-        Command::SignEnvelope(_) => true,
-        _ => false,
-    };
-    if is_signed { Err(RejectReason::InvalidSignature) } else { Ok(()) }
 }
 
 /// Returns how many commands there are in one: the lines of a mass quote count each.

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use gavel_protocol::{
-    AccountId, AgentId, CapabilityId, Digest, DurationNs, Micros, NoQuoteReason, Offer, QuoteId,
-    RejectReason, RfqId, RfqTerms, TimestampNs,
+    AccountId, AgentId, CapabilityId, DurationNs, Micros, NoQuoteReason, Offer, QuoteId,
+    RejectReason, RfqId, RfqTerms, SignedRfq, TimestampNs,
 };
 use hashbrown::HashMap;
 use rkyv::{Archive, Deserialize, Serialize};
@@ -32,8 +32,8 @@ pub struct Rfq {
     pub closes_at: TimestampNs,
     /// What is asked for.
     pub terms: RfqTerms,
-    /// What a signed quote must name.
-    pub digest: Option<Digest>,
+    /// What its buyer has signed, if it has.
+    pub signed: Option<SignedRfq>,
     /// How long the Dutch prices of its capability had stood still before it was opened.
     pub stopped_before: DurationNs,
     /// What was taken of it already, if it is Dutch.
@@ -123,7 +123,7 @@ impl Rfq {
             opened_at,
             closes_at,
             terms,
-            digest: None,
+            signed: None,
             stopped_before: DurationNs::ZERO,
             taken: Taken::default(),
             picking: false,

@@ -465,8 +465,10 @@ record! {
 
     /// A buyer's signature over an RFQ.
     pub struct RfqSignature {
-        /// Hides the reserve: what is signed holds its salted hash.
+        /// Hides what the buyer keeps to itself: what is signed holds its salted hash.
         pub salt: Digest,
+        /// That salted hash.
+        pub commitment: Digest,
         /// The digest of the RFQ's canonical bytes; everybody who gets the RFQ gets it.
         pub digest: Digest,
         /// Over the digest.

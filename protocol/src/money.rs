@@ -184,7 +184,8 @@ impl Currency {
         code[0].is_ascii_uppercase() && code[1].is_ascii_uppercase() && code[2].is_ascii_uppercase()
     }
 
-    fn as_str(&self) -> &str {
+    /// Returns the code.
+    pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.0).unwrap_or("???")
     }
 }

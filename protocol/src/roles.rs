@@ -129,6 +129,11 @@ impl Attributes {
         Self(self.0 | 1 << attribute as u32)
     }
 
+    /// Returns the set as bits: attribute number n, counted from 0, is bit n.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
     /// Returns whether everything in `required` is in this set.
     pub const fn has_all(self, required: Self) -> bool {
         self.0 & required.0 == required.0

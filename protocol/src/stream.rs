@@ -1,10 +1,12 @@
 //! What subscribers get of what happened: each agent its own side, the public what is public.
 
+use alloc::boxed::Box;
+
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::payloads;
-use crate::command::{DutchTerms, NoQuoteReason, OpenRfq, record};
+use crate::command::{DutchTerms, NoQuoteReason, OpenRfq, RfqSignature, record};
 use crate::event::{
     Awarded, CapabilityListed, ContractExpired, ContractSettled, ContractTakenOver,
     ContractVerified, Delivered, Halted, PriceBandSet, ProviderSuspended, QuoteCanceled, QuoteRef,
@@ -44,7 +46,7 @@ templates! {
         /// The provider did not deliver in time; both sides get this.
         105 ContractExpired(ContractExpired),
         /// The agent is invited to answer an RFQ that is not announced to everybody.
-        106 Invited(RfqAnnounced),
+        106 Invited(Box<RfqAnnounced>),
         /// An RFQ that the agent was invited to has ended.
         107 InvitedRfqEnded(RfqClosedPublicly),
         /// A provider answered the agent's RFQ without a quote; known at the close.
@@ -69,7 +71,7 @@ templates! {
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub enum PublicEvent: Subscription {
         /// An RFQ was opened (topic: its capability).
-        128 RfqAnnounced(RfqAnnounced),
+        128 RfqAnnounced(Box<RfqAnnounced>),
         /// An RFQ ended (topic: its capability).
         129 RfqClosedPublicly(RfqClosedPublicly),
         /// A standing quote was set, or part of its capacity was awarded (topic: its capability).
@@ -174,6 +176,14 @@ happened! {
         pub rank: u32,
     }
 
+    /// What a signature on an RFQ is about.
+    pub struct SignedRfq {
+        /// The salted hash of what the buyer keeps to itself.
+        pub commitment: Digest,
+        /// The digest that a signed quote must name.
+        pub digest: Digest,
+    }
+
     /// An RFQ ended: what everybody may know of it.
     pub struct RfqClosedPublicly {
         /// Which RFQ.
@@ -201,8 +211,8 @@ record! {
         pub terms: PublicTerms,
         /// How the price rises, if the format is Dutch.
         pub dutch: Option<DutchTerms>,
-        /// The digest that a signed quote must name, if the buyer has signed.
-        pub digest: Option<Digest>,
+        /// What the buyer has signed, if it has.
+        pub signed: Option<SignedRfq>,
     }
 }
 
@@ -244,7 +254,14 @@ impl RfqAnnounced {
             closes_at: opened.closes_at,
             terms: PublicTerms::of(&opened.terms),
             dutch: command.dutch.clone(),
-            digest: command.signature.as_ref().map(|signature| signature.digest),
+            signed: command.signature.as_deref().map(SignedRfq::of),
         }
+    }
+}
+
+impl SignedRfq {
+    /// Returns what a buyer's signature is about.
+    pub fn of(signature: &RfqSignature) -> Self {
+        Self { commitment: signature.commitment, digest: signature.digest }
     }
 }

@@ -141,6 +141,7 @@ fn commands() -> Vec<Command> {
             dutch: Some(dutch()),
             signature: Some(Box::new(RfqSignature {
                 salt: DIGEST,
+                commitment: DIGEST,
                 digest: DIGEST,
                 signature: signature(),
             })),
@@ -369,7 +370,7 @@ fn private_events() -> Vec<PrivateEvent> {
             refunded: PRICE,
             compensation: Micros::new(3_050_000),
         }),
-        PrivateEvent::Invited(announced()),
+        PrivateEvent::Invited(Box::new(announced())),
         PrivateEvent::InvitedRfqEnded(closed()),
         PrivateEvent::Declined(Declined {
             rfq: RFQ,
@@ -416,7 +417,7 @@ fn announced() -> RfqAnnounced {
         closes_at: NOW,
         terms: PublicTerms::of(&terms()),
         dutch: Some(dutch()),
-        digest: Some(DIGEST),
+        signed: Some(SignedRfq { commitment: DIGEST, digest: DIGEST }),
     }
 }
 
@@ -439,7 +440,7 @@ fn standing_set() -> StandingQuoteSet {
 
 fn public_events() -> Vec<PublicEvent> {
     vec![
-        PublicEvent::RfqAnnounced(announced()),
+        PublicEvent::RfqAnnounced(Box::new(announced())),
         PublicEvent::RfqClosedPublicly(closed()),
         PublicEvent::StandingQuoteSet(standing_set()),
         PublicEvent::StandingQuoteEnded(StandingQuoteCanceled {

@@ -5,6 +5,7 @@
 
 mod records;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use gavel_matcher::Dutch;
@@ -91,7 +92,7 @@ struct DeadlineRecord {
 
 #[derive(Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 enum DeadlineOf {
-    Rfq(RfqRecord),
+    Rfq(Box<RfqRecord>),
     Contract(Contract),
     Standby(StandbyRecord),
 }
@@ -230,7 +231,7 @@ impl Exchange {
         let record = |(at, due)| DeadlineRecord {
             at,
             of: match due {
-                Due::Rfq(slot) => DeadlineOf::Rfq(RfqRecord::of(&self.rfqs, slot)),
+                Due::Rfq(slot) => DeadlineOf::Rfq(Box::new(RfqRecord::of(&self.rfqs, slot))),
                 Due::Contract(slot) => DeadlineOf::Contract(*self.contracts.at(slot)),
                 Due::Standby(slot) => {
                     DeadlineOf::Standby(StandbyRecord::of(self.standbys.at(slot)))
@@ -254,7 +255,7 @@ impl Exchange {
 
     fn restore_deadline(&mut self, record: DeadlineRecord) {
         let due = match record.of {
-            DeadlineOf::Rfq(rfq) => Due::Rfq(self.restore_rfq(rfq)),
+            DeadlineOf::Rfq(rfq) => Due::Rfq(self.restore_rfq(*rfq)),
             DeadlineOf::Contract(contract) => {
                 let slot = self.contracts.conclude(contract);
                 self.contracts_of_agents.add(slot, contract.parties);

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use gavel_matcher::{Candidate, Dutch, Owner, Quote, Rfq, Rfqs, StandingQuote, Taken, Update};
 use gavel_protocol::{
-    AgentId, CapabilityId, Digest, DurationNs, DutchTerms, LossReason, Micros, NoQuoteReason,
-    Offer, QuoteId, RfqId, RfqTerms, TimestampNs,
+    AgentId, CapabilityId, DurationNs, DutchTerms, LossReason, Micros, NoQuoteReason, Offer,
+    QuoteId, RfqId, RfqTerms, SignedRfq, TimestampNs,
 };
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ records! {
         opened_at: TimestampNs,
         closes_at: TimestampNs,
         terms: RfqTerms,
-        digest: Option<Digest>,
+        signed: Option<SignedRfq>,
         stopped_before: DurationNs,
         taken: Taken,
         picking: bool,
@@ -91,7 +91,7 @@ impl RfqRecord {
             opened_at: rfq.opened_at,
             closes_at: rfq.closes_at,
             terms: rfq.terms,
-            digest: rfq.digest,
+            signed: rfq.signed,
             stopped_before: rfq.stopped_before,
             taken: rfq.taken,
             picking: rfq.picking,
@@ -103,7 +103,7 @@ impl RfqRecord {
 
     pub(super) fn rfq(&self) -> Rfq {
         let mut rfq = Rfq::new(self.id, self.owner, (self.opened_at, self.closes_at), self.terms);
-        rfq.digest = self.digest;
+        rfq.signed = self.signed;
         rfq.stopped_before = self.stopped_before;
         rfq.taken = self.taken;
         (rfq.picking, rfq.directed) = (self.picking, self.directed);

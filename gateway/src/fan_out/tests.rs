@@ -302,7 +302,7 @@ fn an_announced_rfq_shows_neither_its_reserve_nor_its_inputs() {
     world.events(&[Event::RfqOpened(rfq_opened())]);
     assert_eq!(
         public.public(),
-        [PublicEvent::RfqAnnounced(RfqAnnounced::of(&rfq_opened(), &open_rfq()))]
+        [PublicEvent::RfqAnnounced(Box::new(RfqAnnounced::of(&rfq_opened(), &open_rfq())))]
     );
 }
 

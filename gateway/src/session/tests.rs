@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex};
 use ed25519_dalek::{Signer as _, SigningKey};
 use gavel_protocol::{
     AgentId, BlobGet, BlobSource, CancelRfq, ClientId, FRAME_HEADER_BYTES, Logout, Micros, Name,
-    Offer, PlaceQuote, PublicKey, Query, QuoteSignature, RfqId, RfqTarget, SessionId,
-    SetStandingQuote, Signature as WireSignature, SignatureBytes, SignatureScheme, Subscribe,
+    PublicKey, Query, RfqId, RfqTarget, SessionId, SetStandingQuote, SignatureBytes, Subscribe,
     Unsubscribe,
 };
 
@@ -362,23 +361,6 @@ fn commands_of_the_exchange_itself_are_unknown_on_the_wire() {
         assert_eq!(pair.rejection(), (1, RejectReason::UnknownTemplate));
         assert!(pair.submissions().is_empty());
     }
-}
-
-#[test]
-fn a_signature_that_nobody_verifies_is_rejected() {
-    let signature =
-        WireSignature { scheme: SignatureScheme::Ed25519, bytes: SignatureBytes::new([0; 64]) };
-    let signature = QuoteSignature { rfq_digest: digest(b'r'), signature };
-    let place = Command::PlaceQuote(PlaceQuote {
-        client_id: ClientId::new(1),
-        rfq: RfqId::new(1),
-        offer: Offer::new(Micros::new(1), at(2)),
-        signature: Some(Box::new(signature)),
-    });
-    let mut pair = Pair::logged_on();
-    pair.command(&place).unwrap();
-    assert_eq!(pair.rejection(), (1, RejectReason::InvalidSignature));
-    assert!(pair.submissions().is_empty());
 }
 
 #[test]

@@ -168,7 +168,7 @@ async fn next_announced(events: &mut EventStream) -> anyhow::Result<RfqAnnounced
         let item = events.next().await.context("the exchange has ended the stream")?;
         match item? {
             StreamItem::Event(_, StreamEvent::Public(PublicEvent::RfqAnnounced(announced))) => {
-                return Ok(announced);
+                return Ok(*announced);
             }
             StreamItem::Event(..) | StreamItem::Resync { .. } => {}
         }

@@ -109,8 +109,13 @@ impl World {
                     invited: self.invited(line)?,
                     dutch: self.dutch(line)?,
                     signature: signed(line)?.map(|signature| {
-                        let (salt, digest) = (digest("salt"), digest(label));
-                        Box::new(RfqSignature { salt, digest, signature })
+                        let (salt, commitment) = (digest("salt"), digest("commitment"));
+                        Box::new(RfqSignature {
+                            salt,
+                            commitment,
+                            digest: digest(label),
+                            signature,
+                        })
                     }),
                 }))
             }
