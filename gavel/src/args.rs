@@ -30,7 +30,7 @@ pub enum Command {
     Up(UpArgs),
     /// Watch a whole market: an exchange in a temporary directory, with synthetic agents.
     Demo(DemoArgs),
-    /// Load a running exchange with synthetic agents, open loop.
+    /// Load a running exchange with synthetic agents, open loop; or simulate a market.
     Sim(SimArgs),
     /// Enrol an agent with an account of its own (operator).
     Enrol(EnrolArgs),
@@ -135,7 +135,11 @@ pub struct DemoArgs {
 #[derive(Debug, Parser)]
 #[command(after_help = "Example, against `gavel up` in another terminal:\n\n  \
     gavel sim --data gavel-data --seconds 10 --acks acks.jsonl --json")]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SimArgs {
+    /// Simulate something else than load.
+    #[command(subcommand)]
+    pub instead: Option<SimCommand>,
     /// Where the exchange keeps everything: its address and the operator's key are read from it.
     #[arg(long, default_value = "gavel-data")]
     pub data: PathBuf,
@@ -172,6 +176,29 @@ pub struct SimArgs {
     /// Decides when agents send and what.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+/// What to simulate, other than load.
+#[derive(Debug, Subcommand)]
+pub enum SimCommand {
+    /// Let populations of agents trade in virtual time, and compare what came out with the optimum.
+    Market(SimMarketArgs),
+}
+
+/// Arguments of `gavel sim market`.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:\n\n  \
+    gavel sim market --population simulator/populations/mixed.json --seed 1 --json")]
+pub struct SimMarketArgs {
+    /// A population file; give it several times to compare several.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub population: Vec<PathBuf>,
+    /// The seed of everything that is drawn.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Also trade with windows of 0 to 200 ms, and write charts to this directory as SVG.
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
 }
 
 /// How payloads are written.

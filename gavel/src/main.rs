@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Args, BenchCommand, Command};
+use crate::args::{Args, BenchCommand, Command, SimArgs, SimCommand};
 use crate::output::Output;
 
 #[global_allocator]
@@ -50,6 +50,9 @@ fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
     match command {
         Command::Up(args) => commands::up::run(args, output),
         Command::Demo(args) => commands::demo::run(args, output),
+        Command::Sim(SimArgs { instead: Some(SimCommand::Market(args)), .. }) => {
+            commands::sim_market::run(&args, output)
+        }
         Command::Sim(args) => commands::sim::run(args, output),
         Command::Enrol(args) => commands::enrol::run(args, output),
         Command::List(args) => commands::list::run(args, output),

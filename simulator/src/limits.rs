@@ -1,6 +1,8 @@
-//! How many synthetic agents there may be, and how much each of them has under way.
+//! How many synthetic agents there may be, how much each has under way, how large an economy is.
 
 use std::time::Duration;
+
+use gavel_protocol::limits::AMOUNT_MAX;
 
 /// Buyers and providers of one load.
 pub const AGENTS_MAX: u32 = 4_096;
@@ -50,3 +52,50 @@ pub const SETTLE_WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// How long a load that was stopped waits for its agents to log out.
 pub const LOG_OUT_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Bytes of a population file.
+pub const POPULATION_BYTES_MAX: u64 = 65_536;
+
+/// RFQs that one economy opens.
+pub const ECONOMY_RFQS_MAX: u32 = 100_000;
+
+/// RFQs a second of one economy, on the average.
+pub const ECONOMY_RFQS_PER_S_MAX: u32 = 2_000;
+
+/// The longest period that a provider's capacity is counted in, in milliseconds.
+pub const CAPACITY_PERIOD_MS_MAX: u32 = 10_000;
+
+/// RFQs of one period, on the average. The optimum is computed period by period, in time that grows
+/// with the square of this.
+pub const RFQS_PER_PERIOD_MAX: u64 = 2_000;
+
+/// Buyers of one economy.
+pub const ECONOMY_BUYERS_MAX: u32 = 1_000;
+
+/// Providers of one economy.
+pub const ECONOMY_PROVIDERS_MAX: u32 = 1_000;
+
+/// Groups of providers that behave alike.
+pub const PROVIDER_GROUPS_MAX: usize = 16;
+
+/// Answers of one economy, counting every command of a provider that floods. It bounds the time of a
+/// run and everything that waits for its time in it.
+pub const ANSWERS_MAX: u64 = 10_000_000;
+
+/// Jobs that a provider may take on in one period.
+pub const CAPACITY_MAX: u32 = 10_000;
+
+/// Commands that a flooding provider sends about one RFQ.
+pub const FLOOD_COMMANDS_MAX: u32 = 100;
+
+/// The highest cost and the highest value of a job, in millionths: 10,000 units.
+pub const JOB_AMOUNT_MAX: i64 = 10_000_000_000;
+
+/// The highest fee of an economy: half the price. Providers ask for it on top of what they want.
+pub const ECONOMY_FEE_PPM_MAX: u32 = 500_000;
+
+/// The longest window, answer and work of an economy, in milliseconds.
+pub const ECONOMY_MS_MAX: u32 = 10_000;
+
+// A buyer's deposit pays for every job of an economy, and no sum over its jobs overflows.
+const _: () = assert!(JOB_AMOUNT_MAX * ECONOMY_RFQS_MAX as i64 <= AMOUNT_MAX);

@@ -13,7 +13,7 @@ mod tidy;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use command::Command;
 
 /// Tests, golden outputs, benches and documentation of the exchange.
@@ -25,16 +25,30 @@ enum Task {
     /// Writes the expected outputs of the tests and the generated documentation anew.
     Golden,
     /// Runs the benches, which print what they measured and under which conditions.
-    Bench,
+    Bench {
+        /// Measure the exchange beside something else.
+        #[command(subcommand)]
+        beside: Option<Beside>,
+    },
     /// Writes the generated tables of the documentation anew.
     Docs,
+}
+
+/// What the exchange is measured beside.
+#[derive(Subcommand)]
+enum Beside {
+    /// The same auction on PostgreSQL and Redis; installs them where that is possible.
+    Peers,
 }
 
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Test => test(),
         Task::Golden => golden(),
-        Task::Bench => bench(),
+        Task::Bench { beside: None } => bench(),
+        Task::Bench { beside: Some(Beside::Peers) } => {
+            Command::new("python3").arg("benches/peers/peers.py").run()
+        }
         Task::Docs => docs::write(),
     }
 }

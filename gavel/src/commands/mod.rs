@@ -8,6 +8,7 @@ pub mod replay;
 pub mod rfq;
 pub mod script;
 pub mod sim;
+pub mod sim_market;
 pub mod up;
 pub mod verify;
 
