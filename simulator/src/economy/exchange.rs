@@ -36,6 +36,7 @@ pub(super) fn trade(world: &World<'_>, window: DurationNs) -> Result<Tally, Econ
         rfqs: HashMap::new(),
         contracts: HashMap::new(),
         commitments: Commitments::default(),
+        standing_left: vec![0; world.providers.len()],
         standing_since: None,
         tally: Tally::new(world),
     };
@@ -57,6 +58,8 @@ enum Action {
     Flood { rfq: RfqId, provider: usize, step: u32 },
     /// A provider delivers, and the buyer accepts.
     Deliver { contract: ContractId },
+    /// A provider states anew what it stands for.
+    Restate { provider: usize },
 }
 
 /// A population that trades.
@@ -71,6 +74,8 @@ struct Trading<'a> {
     rfqs: HashMap<RfqId, OpenRfq>,
     contracts: HashMap<ContractId, Work>,
     commitments: Commitments,
+    /// Jobs that each provider still stands for in this capacity period.
+    standing_left: Vec<u32>,
     /// The capacity period that the standing quotes were set for.
     standing_since: Option<u64>,
     tally: Tally,
@@ -120,6 +125,7 @@ impl Trading<'_> {
                 }
                 Action::Flood { rfq, provider, step } => self.flood(rfq, provider, step),
                 Action::Deliver { contract } => self.deliver(contract),
+                Action::Restate { provider } => self.restate_standing_quote(provider),
             }
         }
     }
@@ -172,9 +178,23 @@ impl Trading<'_> {
                 let beliefs = &self.beliefs[provider.capability as usize];
                 let price = beliefs.price(provider.group.behaviour, provider.cost_expected);
                 let command = self.market.standing_quote(provider.capability, price, capacity);
+                self.standing_left[index] = capacity;
                 self.submit(self.market.providers[index], command);
             }
         }
+    }
+
+    /// States what a provider still stands for, so that units whose work is done do not come back
+    /// before the next capacity period.
+    fn restate_standing_quote(&mut self, index: usize) {
+        let provider = &self.world.providers[index];
+        let price = self.beliefs[provider.capability as usize]
+            .price(provider.group.behaviour, provider.cost_expected);
+        let command = match self.standing_left[index] {
+            0 => self.market.cancel_standing_quote(provider.capability),
+            left => self.market.standing_quote(provider.capability, price, left),
+        };
+        self.submit(self.market.providers[index], command);
     }
 
     /// Returns what a provider offers as a standing quote: everything, where nothing else is asked for.
@@ -337,7 +357,11 @@ impl Trading<'_> {
         let group = &self.world.providers[provider];
         match quote {
             QuoteRef::Sealed(_) => self.tally.won(group.group_index, &answer),
-            QuoteRef::Standing => self.tally.won_standing(group.group_index),
+            QuoteRef::Standing => {
+                self.tally.won_standing(group.group_index);
+                self.standing_left[provider] -= 1;
+                self.agenda.plan(self.market.now(), Action::Restate { provider });
+            }
             QuoteRef::Take => unreachable!("no population opens Dutch RFQs"),
         }
         self.contracts.insert(contract, Work { job, provider, cost: answer.cost, price: total });

@@ -3,10 +3,10 @@
 use gavel_exchange::{Events, Exchange};
 use gavel_protocol::limits::AMOUNT_MAX;
 use gavel_protocol::{
-    AdvanceTime, AgentId, Attributes, CapabilityId, ClientId, Command, Currency, Deposit, Digest,
-    DurationNs, EnrolAccount, EnrolAgent, Event, Found, ListCapability, Micros, Name, OpenRfq,
-    Outcome, PublicKey, Ranked, RejectReason, Request, RfqTerms, Roles, SetStandingQuote, Settings,
-    Stamped, TimestampNs,
+    AdvanceTime, AgentId, Attributes, CancelStandingQuote, CapabilityId, ClientId, Command,
+    Currency, Deposit, Digest, DurationNs, EnrolAccount, EnrolAgent, Event, Found, ListCapability,
+    Micros, Name, OpenRfq, Outcome, PublicKey, Ranked, RejectReason, Request, RfqTerms, Roles,
+    SetStandingQuote, Settings, Stamped, TimestampNs,
 };
 
 use super::error::EconomyError;
@@ -138,6 +138,13 @@ impl Market {
         };
         let client_id = self.client_id();
         Command::OpenRfq(Box::new(OpenRfq::plain(client_id, rfq)))
+    }
+
+    /// Returns the command that cancels a provider's standing quote.
+    pub(super) fn cancel_standing_quote(&mut self, capability: u32) -> Command {
+        self.revisions += 1;
+        let (capability, revision) = (self.capabilities[capability as usize], self.revisions);
+        Command::CancelStandingQuote(CancelStandingQuote { capability, revision })
     }
 
     /// Returns the command that sets a provider's standing quote anew.
