@@ -64,7 +64,7 @@ pub fn tables() -> Result<Vec<Table>> {
         templates("private events", PrivateEvent::TEMPLATES),
         templates("public events", PublicEvent::TEMPLATES),
         reasons("reject reasons", RejectReason::ALL, RejectReason::info),
-        reasons("loss reasons", LossReason::ALL, LossReason::info),
+        Table { name: "loss reasons", text: loss_table() },
         reasons("close reasons", CloseReason::ALL, CloseReason::info),
         Table { name: "limits", text: limit_table(&limits)? },
         Table { name: "json samples", text: json_samples(&samples) },
@@ -122,6 +122,19 @@ fn reason_table(reasons: impl Iterator<Item = ReasonInfo>) -> String {
         format!("| {code} | `{name}` | {transient} | {} | {} |", cell(meaning), cell(remedy))
     });
     table("| code | name | transient | meaning | what to do |\n|---:|---|---|---|---|", rows)
+}
+
+/// Returns the table of the loss reasons, with the nearest code of OpenRTB.
+fn loss_table() -> String {
+    let rows = LossReason::ALL.iter().map(|reason| {
+        let ReasonInfo { code, name, transient, meaning, remedy } = reason.info();
+        let (transient, openrtb) = (if transient { "yes" } else { "no" }, reason.openrtb());
+        let (meaning, remedy) = (cell(meaning), cell(remedy));
+        format!("| {code} | `{name}` | {transient} | {openrtb} | {meaning} | {remedy} |")
+    });
+    let head =
+        "| code | name | transient | OpenRTB | meaning | what to do |\n|---:|---|---|---:|---|---|";
+    table(head, rows)
 }
 
 /// Returns the table of the constants in a `limits.rs`: name, value as it is written, and meaning.
