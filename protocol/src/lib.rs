@@ -43,4 +43,4 @@ pub use terms::*;
 pub use time::{DurationNs, TimestampNs};
 
 /// The rules that this build applies. A journal is replayed only by a build of the same number.
-pub const RULES_VERSION: u32 = 1;
+pub const RULES_VERSION: u32 = 2;

@@ -221,7 +221,7 @@ fn server_messages() -> Vec<ServerMessage> {
             nonce: Nonce::new([0x16; 32]),
             exchange: name("gavel"),
             template_version: TEMPLATE_VERSION,
-            rules_version: 1,
+            rules_version: 2,
             ts_event: NOW,
         }),
         ServerMessage::LogonAnswer(LogonAnswer {
