@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use gavel_matcher::index::{self, Index};
 use gavel_matcher::limits::CAPABILITIES_MAX;
 use gavel_protocol::{
     AccountId, AgentId, CapabilityId, CapabilityListed, Name, PublicKey, RejectReason, Roles,
@@ -40,10 +41,10 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Directory {
     agents: Vec<Agent>,
-    agent_slots: HashMap<AgentId, u32, FxBuildHasher>,
+    agent_slots: Index,
     keys: HashMap<PublicKey, u32, FxBuildHasher>,
     capabilities: Vec<CapabilityListed>,
-    capability_slots: HashMap<CapabilityId, u32, FxBuildHasher>,
+    capability_slots: Index,
     names: HashMap<Name, u32, FxBuildHasher>,
 }
 
@@ -54,13 +55,10 @@ impl Directory {
         let map = |entries: u32| 2 * entries as usize;
         Self {
             agents: Vec::with_capacity(AGENTS_MAX as usize),
-            agent_slots: HashMap::with_capacity_and_hasher(map(AGENTS_MAX), FxBuildHasher),
+            agent_slots: Index::new(AGENTS_MAX),
             keys: HashMap::with_capacity_and_hasher(map(AGENTS_MAX), FxBuildHasher),
             capabilities: Vec::with_capacity(CAPABILITIES_MAX as usize),
-            capability_slots: HashMap::with_capacity_and_hasher(
-                map(CAPABILITIES_MAX),
-                FxBuildHasher,
-            ),
+            capability_slots: Index::new(CAPABILITIES_MAX),
             names: HashMap::with_capacity_and_hasher(map(CAPABILITIES_MAX), FxBuildHasher),
         }
     }
@@ -84,13 +82,18 @@ impl Directory {
     pub(crate) fn enrol(&mut self, agent: Agent) {
         let slot = slot(self.agents.len());
         self.agents.push(agent);
-        self.agent_slots.insert(agent.id, slot);
+        self.agent_slots.insert(index::hash([agent.id.raw()]), slot);
         self.keys.insert(agent.key, slot);
     }
 
     /// Returns an agent.
     pub(crate) fn agent(&self, agent: AgentId) -> Option<&Agent> {
-        self.agent_slots.get(&agent).map(|slot| &self.agents[*slot as usize])
+        self.agent_slot(agent).map(|slot| &self.agents[slot as usize])
+    }
+
+    /// Reads where [`Directory::agent`] will look first.
+    pub(crate) fn look_ahead(&self, agent: AgentId) {
+        self.agent_slots.look_ahead(index::hash([agent.raw()]));
     }
 
     /// Returns the agents in the order of their enrolment.
@@ -100,7 +103,7 @@ impl Directory {
 
     /// Returns the session of an agent, for a change.
     pub(crate) fn session_mut(&mut self, agent: AgentId) -> Option<&mut Option<Session>> {
-        let slot = *self.agent_slots.get(&agent)?;
+        let slot = self.agent_slot(agent)?;
         Some(&mut self.agents[slot as usize].session)
     }
 
@@ -136,8 +139,13 @@ impl Directory {
     pub(crate) fn list(&mut self, capability: CapabilityListed) {
         let slot = slot(self.capabilities.len());
         self.capabilities.push(capability);
-        self.capability_slots.insert(capability.capability, slot);
+        self.capability_slots.insert(index::hash([capability.capability.raw()]), slot);
         self.names.insert(capability.name, slot);
+    }
+
+    fn agent_slot(&self, agent: AgentId) -> Option<u32> {
+        let is_it = |slot: u32| self.agents[slot as usize].id == agent;
+        self.agent_slots.find(index::hash([agent.raw()]), is_it)
     }
 
     /// Returns a listed capability.
@@ -146,8 +154,10 @@ impl Directory {
     ///
     /// [`RejectReason::UnknownCapability`].
     pub(crate) fn capability(&self, id: CapabilityId) -> Result<&CapabilityListed, RejectReason> {
-        let slot = self.capability_slots.get(&id).ok_or(RejectReason::UnknownCapability)?;
-        Ok(&self.capabilities[*slot as usize])
+        let is_it = |slot: u32| self.capabilities[slot as usize].capability == id;
+        let slot = self.capability_slots.find(index::hash([id.raw()]), is_it);
+        let slot = slot.ok_or(RejectReason::UnknownCapability)?;
+        Ok(&self.capabilities[slot as usize])
     }
 
     /// Returns the capabilities in the order of their listing.

@@ -20,6 +20,7 @@ mod directory;
 mod events;
 mod exchange;
 pub mod limits;
+mod look_ahead;
 mod mint;
 mod operator;
 mod quotes;

@@ -19,6 +19,10 @@ pub const DEADLINES_PER_STEP_MAX: u32 = 4;
 /// Quotes that one step cancels for agents whose session ended.
 pub const SWEPT_PER_STEP_MAX: u32 = 64;
 
+/// Requests that are looked ahead at: a few dozen waits for memory at once are what a processor
+/// can have, and what is read must still be near when its turn comes.
+pub const LOOK_AHEAD_MAX: usize = 16;
+
 /// Deadlines that can be open: one per RFQ, one per contract.
 pub const DEADLINES_MAX: u32 = RFQS_OPEN_MAX + CONTRACTS_OPEN_MAX;
 

@@ -311,8 +311,8 @@ impl Exchange {
     }
 
     fn client_id_records(&self) -> Vec<ClientIdRecord> {
-        let record = |remembered: &Remembered| {
-            let Remembered { agent, client_id, body, ts_event, outcome } = *remembered;
+        let record = |remembered: Remembered| {
+            let Remembered { agent, client_id, body, ts_event, outcome } = remembered;
             ClientIdRecord { agent, client_id, body, ts_event, outcome }
         };
         self.client_ids.iter().map(record).collect()
@@ -467,7 +467,7 @@ fn quote_record(quote: &Quote) -> QuoteRecord {
     }
 }
 
-fn standing_record(quote: &StandingQuote) -> StandingRecord {
+fn standing_record(quote: StandingQuote) -> StandingRecord {
     StandingRecord {
         capability: quote.capability,
         provider: quote.provider,

@@ -20,8 +20,9 @@ impl Exchange {
         let Asker { agent: provider, account } = asker;
         let &SetStandingQuote { capability, revision, price, capacity, valid_until, .. } = c;
         let update = Update { revision, price, capacity, valid_until };
-        match self.standing.of(provider, capability) {
-            Some(quote) if repeats(quote, &update) => {
+        let slot = self.standing.slot(provider, capability);
+        match slot.map(|slot| self.standing.at(slot)) {
+            Some(quote) if repeats(&quote, &update) => {
                 let (ts_event, outcome) = (self.clock.now, Outcome::Done);
                 out.push(Event::Repeated(Repeated { ts_event, outcome }));
                 return Ok(());
@@ -36,7 +37,10 @@ impl Exchange {
         if valid_until <= self.clock.now {
             return Err(RejectReason::TooLate);
         }
-        self.standing.set((provider, account), capability, update, self.seq)?;
+        match slot {
+            Some(slot) => self.standing.change(slot, update, self.seq),
+            None => self.standing.add((provider, account), capability, update, self.seq)?,
+        }
         out.push(Event::StandingQuoteSet(StandingQuoteSet {
             capability,
             provider,

@@ -9,15 +9,17 @@
 
 extern crate alloc;
 
+mod book;
 mod chain;
 mod clearing;
 mod heap;
+pub mod index;
 pub mod limits;
 mod rfqs;
 mod standing;
 
 pub use chain::{Chain, Links};
 pub use clearing::{Candidate, Clearing, clear};
-pub use heap::{Frontier, IndexedHeap, Positions};
+pub use heap::{IndexedHeap, Positions};
 pub use rfqs::{Quote, Rfq, Rfqs};
 pub use standing::{StandingQuote, StandingQuotes, Update};
