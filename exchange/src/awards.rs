@@ -175,14 +175,14 @@ fn latency_clause(terms: &RfqTerms, award: &Award) -> LatencyClause {
 
 /// Returns the event of a standing quote that is as it is now.
 pub(crate) fn standing_set(quote: &StandingQuote) -> Event {
-    let StandingQuote { capability, owner, revision, price, latency_ms, capacity, .. } = *quote;
+    let StandingQuote { capability, provider, revision, price, .. } = *quote;
     Event::StandingQuoteSet(StandingQuoteSet {
         capability,
-        provider: owner.agent,
+        provider,
         revision,
         price,
-        latency_ms,
-        capacity,
+        latency_ms: quote.latency_ms,
+        capacity: quote.capacity,
         valid_until: quote.valid_until,
     })
 }

@@ -23,7 +23,7 @@ impl Exchange {
         self.standing.visit_best(capability, |quote| {
             standing.push(StandingEntry {
                 capability,
-                provider: quote.owner.agent,
+                provider: quote.provider,
                 revision: quote.revision,
                 price: quote.price,
                 latency_ms: quote.latency_ms,
@@ -41,13 +41,12 @@ impl Exchange {
             dutch: self.rfqs.dutch(slot).map(Dutch::terms),
             signed: rfq.signed,
         });
-        let standing_total = self.standing.live_in(capability);
         Ok(Book {
             capability,
             next: StreamPosition { stream_seq: 0 },
             band: known.band,
             halted: self.halted || known.halted,
-            standing_total: u32::try_from(standing_total).expect("below STANDING_QUOTES_MAX"),
+            standing_total: self.standing.live_in(capability),
             rfqs: rfqs.collect(),
             rfqs_total,
             standing,

@@ -5,15 +5,13 @@
 //! that its agent created no later than that one is expired: it could be a repetition that is no
 //! longer known as one.
 
-use core::hash::BuildHasher as _;
+use alloc::vec::Vec;
 
+use gavel_matcher::index::{self, Index};
 use gavel_matcher::{Chain, Links};
 use gavel_protocol::limits::{CLIENT_ID_AHEAD_MAX, CLIENT_ID_HORIZON};
 use gavel_protocol::{AgentId, ClientId, Outcome, RejectReason, TimestampNs};
-use hashbrown::{HashMap, HashTable};
 use rkyv::{Archive, Deserialize, Serialize};
-use rustc_hash::FxBuildHasher;
-use slab::Slab;
 
 use crate::limits::{AGENTS_MAX, CLIENT_IDS_MAX, CLIENT_IDS_PER_AGENT_MAX};
 
@@ -32,27 +30,48 @@ pub(crate) struct Remembered {
     pub(crate) outcome: Outcome,
 }
 
+/// What it takes to find and to forget an id: half a cache line.
 #[derive(Debug)]
 struct Entry {
-    remembered: Remembered,
-    of_agent: Links,
+    client_id: ClientId,
+    queue: u32,
+    /// The agent's next entry, if this is not its last one.
+    next_of_agent: u32,
     of_all: Links,
 }
 
+const _: () = assert!(size_of::<Entry>() == 32);
+
+/// The rest of what is remembered, read only when a command is repeated or named.
+#[derive(Debug)]
+struct Answer {
+    body: Option<u64>,
+    ts_event: TimestampNs,
+    outcome: Outcome,
+}
+
 /// An agent's entries, oldest first, and what is expired.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 struct Queue {
-    entries: Chain,
+    agent: AgentId,
     /// Ids created no later than this are expired.
     horizon: TimestampNs,
+    /// No id above this one is remembered: most clients count up, and need not be looked for.
+    greatest: ClientId,
+    /// The ends of the queue, if it has any entry.
+    first: u32,
+    last: u32,
+    len: u32,
 }
 
 /// The table.
 #[derive(Debug)]
 pub(crate) struct ClientIds {
-    entries: Slab<Entry>,
-    index: HashTable<u32>,
-    queues: HashMap<AgentId, Queue, FxBuildHasher>,
+    entries: Vec<Entry>,
+    answers: Vec<Answer>,
+    index: Index,
+    queues: Vec<Queue>,
+    queue_of: Index,
     /// The entries of all agents, oldest first.
     all: Chain,
 }
@@ -61,21 +80,35 @@ impl ClientIds {
     /// Makes room for every entry there may be.
     pub(crate) fn new() -> Self {
         Self {
-            entries: Slab::with_capacity(CLIENT_IDS_MAX as usize),
-            // Twice the number: a map never grows by rehashing below half its capacity.
-            index: HashTable::with_capacity(2 * CLIENT_IDS_MAX as usize),
-            queues: HashMap::with_capacity_and_hasher(2 * AGENTS_MAX as usize, FxBuildHasher),
+            entries: Vec::with_capacity(CLIENT_IDS_MAX as usize),
+            answers: Vec::with_capacity(CLIENT_IDS_MAX as usize),
+            index: Index::new(CLIENT_IDS_MAX),
+            queues: Vec::with_capacity(AGENTS_MAX as usize),
+            queue_of: Index::new(AGENTS_MAX),
             all: Chain::default(),
         }
     }
 
     /// Returns what is remembered of an id.
-    pub(crate) fn find(&self, agent: AgentId, client_id: ClientId) -> Option<&Remembered> {
-        let slot = self.index.find(hash(agent, client_id), |slot| {
-            let remembered = &self.entries[*slot as usize].remembered;
-            remembered.client_id == client_id && remembered.agent == agent
-        })?;
-        Some(&self.entries[*slot as usize].remembered)
+    pub(crate) fn find(&self, agent: AgentId, client_id: ClientId) -> Option<Remembered> {
+        let queue = self.queue(agent)?;
+        self.slot(agent, queue, client_id).map(|slot| self.at(slot))
+    }
+
+    /// Reads where [`ClientIds::find`] and [`ClientIds::remember`] will look first.
+    pub(crate) fn look_ahead(&self, agent: AgentId, client_id: ClientId) {
+        self.queue_of.look_ahead(index::hash([agent.raw()]));
+        self.index.look_ahead(hash(agent, client_id));
+    }
+
+    /// Reads what the next `count` ids to be remembered will push out.
+    pub(crate) fn look_ahead_oldest(&self, count: usize) {
+        if self.all.len() < CLIENT_IDS_MAX {
+            return;
+        }
+        for oldest in self.iter().take(count) {
+            self.index.look_ahead(hash(oldest.agent, oldest.client_id));
+        }
     }
 
     /// Checks that an id is neither so old that it may be forgotten, nor from the future.
@@ -90,7 +123,8 @@ impl ClientIds {
         now: TimestampNs,
     ) -> Result<(), RejectReason> {
         let created = client_id.created();
-        let horizon = self.queues.get(&agent).map_or(TimestampNs::default(), |q| q.horizon);
+        let queue = self.queue(agent).map(|queue| &self.queues[queue as usize]);
+        let horizon = queue.map_or(TimestampNs::default(), |queue| queue.horizon);
         if created <= horizon || created.after(CLIENT_ID_HORIZON) < now {
             return Err(RejectReason::ClientIdExpired);
         }
@@ -102,77 +136,132 @@ impl ClientIds {
 
     /// Remembers an id that was not remembered before.
     pub(crate) fn remember(&mut self, remembered: Remembered) {
-        let Remembered { agent, client_id, .. } = remembered;
-        assert!(self.find(agent, client_id).is_none(), "invariant: an id is remembered once");
-        let queue = self.queues.entry(agent).or_default().entries;
-        if queue.len() >= CLIENT_IDS_PER_AGENT_MAX {
-            self.forget(queue.first());
+        let Remembered { agent, client_id, body, ts_event, outcome } = remembered;
+        let queue = self.queue_or_new(agent);
+        assert!(
+            self.slot(agent, queue, client_id).is_none(),
+            "invariant: an id is remembered once"
+        );
+        let entry = Entry { client_id, queue, next_of_agent: 0, of_all: Links::default() };
+        let answer = Answer { body, ts_event, outcome };
+        let slot = match self.make_room(queue) {
+            Some(slot) => {
+                self.entries[slot as usize] = entry;
+                self.answers[slot as usize] = answer;
+                slot
+            }
+            None => {
+                self.entries.push(entry);
+                self.answers.push(answer);
+                u32::try_from(self.entries.len() - 1).expect("fewer than CLIENT_IDS_MAX")
+            }
+        };
+        self.index.insert(hash(agent, client_id), slot);
+        self.all.push(self.entries.as_mut_slice(), slot, of_all);
+        let queue = &mut self.queues[queue as usize];
+        match queue.len {
+            0 => queue.first = slot,
+            _ => self.entries[queue.last as usize].next_of_agent = slot,
         }
-        if self.all.len() >= CLIENT_IDS_MAX {
-            self.forget(self.all.first());
-        }
-        self.append(remembered);
+        queue.last = slot;
+        queue.len += 1;
+        queue.greatest = queue.greatest.max(client_id);
     }
 
     /// Returns every agent's horizon, in no particular order.
     pub(crate) fn horizons(&self) -> impl Iterator<Item = (AgentId, TimestampNs)> {
-        self.queues.iter().map(|(agent, queue)| (*agent, queue.horizon))
+        self.queues.iter().map(|queue| (queue.agent, queue.horizon))
     }
 
     /// Returns what is remembered, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Remembered> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Remembered> {
         let mut next = self.all.first();
         core::iter::from_fn(move || {
-            let entry = &self.entries[next? as usize];
-            next = entry.of_all.after();
-            Some(&entry.remembered)
+            let slot = next?;
+            next = self.entries[slot as usize].of_all.after();
+            Some(self.at(slot))
         })
     }
 
     /// Puts back an agent's horizon as it was.
     pub(crate) fn restore_horizon(&mut self, agent: AgentId, horizon: TimestampNs) {
-        self.queues.entry(agent).or_default().horizon = horizon;
+        let queue = self.queue_or_new(agent);
+        self.queues[queue as usize].horizon = horizon;
     }
 
-    fn append(&mut self, remembered: Remembered) {
-        let Remembered { agent, client_id, .. } = remembered;
-        let (of_agent, of_all) = (Links::default(), Links::default());
-        let slot = self.entries.insert(Entry { remembered, of_agent, of_all });
-        let slot = u32::try_from(slot).expect("fewer than CLIENT_IDS_MAX");
-        let entries = &self.entries;
-        self.index.insert_unique(hash(agent, client_id), slot, |slot| {
-            let other = &entries[*slot as usize].remembered;
-            hash(other.agent, other.client_id)
-        });
-        let queue = self.queues.entry(agent).or_default();
-        queue.entries.push(&mut self.entries, slot, links_of_agent);
-        self.all.push(&mut self.entries, slot, links_of_all);
+    fn queue(&self, agent: AgentId) -> Option<u32> {
+        let is_it = |queue: u32| self.queues[queue as usize].agent == agent;
+        self.queue_of.find(index::hash([agent.raw()]), is_it)
     }
 
-    /// Forgets an entry; whatever its agent created no later is expired from now on.
-    fn forget(&mut self, slot: Option<u32>) {
-        let Some(slot) = slot else { return };
-        let Remembered { agent, client_id, .. } = self.entries[slot as usize].remembered;
-        let queue = self.queues.entry(agent).or_default();
+    fn queue_or_new(&mut self, agent: AgentId) -> u32 {
+        self.queue(agent).unwrap_or_else(|| {
+            let queue = u32::try_from(self.queues.len()).expect("fewer than AGENTS_MAX");
+            let horizon = TimestampNs::default();
+            let greatest = ClientId::new(0);
+            self.queues.push(Queue { agent, horizon, greatest, first: 0, last: 0, len: 0 });
+            self.queue_of.insert(index::hash([agent.raw()]), queue);
+            queue
+        })
+    }
+
+    fn slot(&self, agent: AgentId, queue: u32, client_id: ClientId) -> Option<u32> {
+        if client_id > self.queues[queue as usize].greatest {
+            return None;
+        }
+        self.index.find(hash(agent, client_id), |slot| {
+            let entry = &self.entries[slot as usize];
+            entry.client_id == client_id && entry.queue == queue
+        })
+    }
+
+    fn at(&self, slot: u32) -> Remembered {
+        let Entry { client_id, queue, .. } = self.entries[slot as usize];
+        let Answer { body, ts_event, outcome } = self.answers[slot as usize];
+        let agent = self.queues[queue as usize].agent;
+        Remembered { agent, client_id, body, ts_event, outcome }
+    }
+
+    /// Makes room for another entry of the agent with this queue, and returns the slot that became
+    /// free, if one had to.
+    fn make_room(&mut self, queue: u32) -> Option<u32> {
+        if self.queues[queue as usize].len >= CLIENT_IDS_PER_AGENT_MAX {
+            return Some(self.forget_first(queue));
+        }
+        if self.all.len() >= CLIENT_IDS_MAX {
+            let oldest = self.all.first().expect("there are CLIENT_IDS_MAX of them");
+            return Some(self.forget_first(self.entries[oldest as usize].queue));
+        }
+        None
+    }
+
+    /// Forgets an agent's oldest entry, and returns its slot. Whatever the agent created no later is
+    /// expired from now on.
+    fn forget_first(&mut self, queue: u32) -> u32 {
+        let queue = &mut self.queues[queue as usize];
+        let slot = queue.first;
+        let Entry { client_id, next_of_agent, .. } = self.entries[slot as usize];
         queue.horizon = queue.horizon.max(client_id.created());
-        queue.entries.remove(&mut self.entries, slot, links_of_agent);
-        self.all.remove(&mut self.entries, slot, links_of_all);
-        self.entries.remove(slot as usize);
-        let found = self.index.find_entry(hash(agent, client_id), |other| *other == slot);
-        found.map(|entry| entry.remove()).expect("invariant: what is remembered is indexed");
+        queue.first = next_of_agent;
+        queue.len -= 1;
+        self.index.remove(hash(queue.agent, client_id), slot);
+        self.all.remove(self.entries.as_mut_slice(), slot, of_all);
+        slot
     }
 }
 
-fn links_of_agent(entries: &mut Slab<Entry>, slot: u32) -> &mut Links {
-    &mut entries[slot as usize].of_agent
-}
-
-fn links_of_all(entries: &mut Slab<Entry>, slot: u32) -> &mut Links {
+fn of_all(entries: &mut [Entry], slot: u32) -> &mut Links {
     &mut entries[slot as usize].of_all
 }
 
 fn hash(agent: AgentId, client_id: ClientId) -> u64 {
-    FxBuildHasher.hash_one((agent, client_id))
+    let [upper, lower] = halves(client_id.raw());
+    index::hash([agent.raw(), upper, lower])
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "each half has the bits that it keeps")]
+fn halves(raw: u128) -> [u64; 2] {
+    [(raw >> u64::BITS) as u64, raw as u64]
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The close of an RFQ: clear, conclude the contracts, say who won and why the others lost.
 
 use gavel_matcher::limits::STANDING_CONSIDERED_MAX;
-use gavel_matcher::{Candidate, Quote, Rfq, StandingQuote, clear};
+use gavel_matcher::{Candidate, Owner, Quote, Rfq, StandingQuote, clear};
 use gavel_protocol::limits::QUANTITY_MAX;
 use gavel_protocol::{
     CancelCause, CapabilityId, Event, Format, LossReason, Micros, Movement, NoQuoteReason, Offer,
@@ -102,22 +102,23 @@ impl Exchange {
         let (mut visited, mut considered) = (0, 0);
         standing.visit_best(rfq.terms.capability, |quote| {
             if quote.valid_until < closes_at {
-                expired.push(quote.owner.agent);
+                expired.push(quote.provider);
                 return true;
             }
-            let mut candidate = standing_candidate(quote, &rfq.terms);
+            let owner = directory.owner_at(quote.agent_slot);
+            let mut candidate = standing_candidate(quote, owner, &rfq.terms);
             Decided::bar_provider(&mut candidate, &rfq.terms, directory, now);
-            if quote.owner.account == rfq.owner.account {
+            if owner.account == rfq.owner.account {
                 candidate.bar(LossReason::SelfTrade);
             }
             if !rfq.terms.split && quote.capacity < rfq.terms.quantity {
                 candidate.bar(LossReason::Unfillable);
             }
-            if !exposures.may_contract(quote.owner.slots.account) {
+            if !exposures.may_contract(owner.slots.account) {
                 candidate.bar(LossReason::ContractLimit);
             }
             if candidate.bond > Micros::ZERO {
-                let available = ledger.balance(quote.owner.account, rfq.terms.currency).available;
+                let available = ledger.balance(owner.account, rfq.terms.currency).available;
                 let others = clearing.candidates.iter().filter(|other| {
                     other.quote == QuoteRef::Standing
                         && other.owner.account == candidate.owner.account
@@ -253,12 +254,12 @@ impl Decided {
     }
 }
 
-fn standing_candidate(quote: &StandingQuote, terms: &RfqTerms) -> Candidate {
+fn standing_candidate(quote: &StandingQuote, owner: Owner, terms: &RfqTerms) -> Candidate {
     let mut offer = Offer::new(quote.price, quote.valid_until);
     (offer.quantity, offer.latency_ms) = (quote.capacity.min(QUANTITY_MAX), quote.latency_ms);
     let bond = bond_for(&offer, terms);
     let mut candidate = Candidate {
-        owner: quote.owner,
+        owner,
         quote: QuoteRef::Standing,
         offer,
         bond: bond.unwrap_or(Micros::ZERO),

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use gavel_matcher::index::{self, Index};
 use gavel_matcher::limits::CAPABILITIES_MAX;
 use gavel_matcher::{Owner, Slots};
 use gavel_protocol::{
@@ -82,10 +83,10 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Directory {
     agents: Vec<Agent>,
-    agent_slots: HashMap<AgentId, u32, FxBuildHasher>,
+    agent_slots: Index,
     keys: HashMap<PublicKey, u32, FxBuildHasher>,
     capabilities: Vec<Capability>,
-    capability_slots: HashMap<CapabilityId, u32, FxBuildHasher>,
+    capability_slots: Index,
     names: HashMap<Name, u32, FxBuildHasher>,
 }
 
@@ -96,13 +97,10 @@ impl Directory {
         let map = |entries: u32| 2 * entries as usize;
         Self {
             agents: Vec::with_capacity(AGENTS_MAX as usize),
-            agent_slots: HashMap::with_capacity_and_hasher(map(AGENTS_MAX), FxBuildHasher),
+            agent_slots: Index::new(AGENTS_MAX),
             keys: HashMap::with_capacity_and_hasher(map(AGENTS_MAX), FxBuildHasher),
             capabilities: Vec::with_capacity(CAPABILITIES_MAX as usize),
-            capability_slots: HashMap::with_capacity_and_hasher(
-                map(CAPABILITIES_MAX),
-                FxBuildHasher,
-            ),
+            capability_slots: Index::new(CAPABILITIES_MAX),
             names: HashMap::with_capacity_and_hasher(map(CAPABILITIES_MAX), FxBuildHasher),
         }
     }
@@ -126,13 +124,18 @@ impl Directory {
     pub(crate) fn enrol(&mut self, agent: Agent) {
         let slot = slot(self.agents.len());
         self.agents.push(agent);
-        self.agent_slots.insert(agent.id, slot);
+        self.agent_slots.insert(index::hash([agent.id.raw()]), slot);
         self.keys.insert(agent.key, slot);
     }
 
     /// Returns an agent.
     pub(crate) fn agent(&self, agent: AgentId) -> Option<&Agent> {
-        self.agent_slots.get(&agent).map(|slot| &self.agents[*slot as usize])
+        self.agent_slot(agent).map(|slot| &self.agents[slot as usize])
+    }
+
+    /// Reads where [`Directory::agent`] will look first.
+    pub(crate) fn look_ahead(&self, agent: AgentId) {
+        self.agent_slots.look_ahead(index::hash([agent.raw()]));
     }
 
     /// Returns the agents in the order of their enrolment.
@@ -142,9 +145,13 @@ impl Directory {
 
     /// Returns an agent and its account, and where they are kept.
     pub(crate) fn owner(&self, agent: AgentId) -> Option<Owner> {
-        let slot = *self.agent_slots.get(&agent)?;
-        let Agent { account, account_slot, .. } = self.agents[slot as usize];
-        Some(Owner { agent, account, slots: Slots { agent: slot, account: account_slot } })
+        self.agent_slot(agent).map(|slot| self.owner_at(slot))
+    }
+
+    /// Returns the agent in a slot and its account, and where they are kept.
+    pub(crate) fn owner_at(&self, slot: u32) -> Owner {
+        let Agent { id: agent, account, account_slot, .. } = self.agents[slot as usize];
+        Owner { agent, account, slots: Slots { agent: slot, account: account_slot } }
     }
 
     /// Returns the agent in a slot.
@@ -190,8 +197,13 @@ impl Directory {
     pub(crate) fn list(&mut self, capability: Capability) {
         let (slot, listed) = (slot(self.capabilities.len()), capability.listed);
         self.capabilities.push(capability);
-        self.capability_slots.insert(listed.capability, slot);
+        self.capability_slots.insert(index::hash([listed.capability.raw()]), slot);
         self.names.insert(listed.name, slot);
+    }
+
+    fn agent_slot(&self, agent: AgentId) -> Option<u32> {
+        let is_it = |slot: u32| self.agents[slot as usize].id == agent;
+        self.agent_slots.find(index::hash([agent.raw()]), is_it)
     }
 
     /// Returns a listed capability.
@@ -200,8 +212,8 @@ impl Directory {
     ///
     /// [`RejectReason::UnknownCapability`].
     pub(crate) fn capability(&self, id: CapabilityId) -> Result<&Capability, RejectReason> {
-        let slot = self.capability_slots.get(&id).ok_or(RejectReason::UnknownCapability)?;
-        Ok(&self.capabilities[*slot as usize])
+        let slot = self.capability_slot(id).ok_or(RejectReason::UnknownCapability)?;
+        Ok(&self.capabilities[slot as usize])
     }
 
     /// Returns a listed capability, for a change.
@@ -213,8 +225,13 @@ impl Directory {
         &mut self,
         id: CapabilityId,
     ) -> Result<&mut Capability, RejectReason> {
-        let slot = self.capability_slots.get(&id).ok_or(RejectReason::UnknownCapability)?;
-        Ok(&mut self.capabilities[*slot as usize])
+        let slot = self.capability_slot(id).ok_or(RejectReason::UnknownCapability)?;
+        Ok(&mut self.capabilities[slot as usize])
+    }
+
+    fn capability_slot(&self, id: CapabilityId) -> Option<u32> {
+        let is_it = |slot: u32| self.capabilities[slot as usize].listed.capability == id;
+        self.capability_slots.find(index::hash([id.raw()]), is_it)
     }
 
     /// Returns the capabilities in the order of their listing.

@@ -24,6 +24,7 @@ mod envelopes;
 mod events;
 mod exchange;
 pub mod limits;
+mod look_ahead;
 mod mint;
 mod operator;
 mod picking;

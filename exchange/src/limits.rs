@@ -32,6 +32,10 @@ pub const ENVELOPES_MAX: u32 = 65_536;
 /// Deadlines that can be open: one per RFQ, one per contract, one per standby.
 pub const DEADLINES_MAX: u32 = RFQS_OPEN_MAX + CONTRACTS_OPEN_MAX + STANDBYS_MAX;
 
+/// Requests that are looked ahead at: a few dozen waits for memory at once are what a processor
+/// can have, and what is read must still be near when its turn comes.
+pub const LOOK_AHEAD_MAX: usize = 16;
+
 // Every open RFQ has a hold.
 const _: () = assert!(HOLDS_MAX >= RFQS_OPEN_MAX);
 // An RFQ is opened only while there is room for the contract it may become.

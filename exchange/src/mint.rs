@@ -3,9 +3,9 @@
 //! A client that could see plain numbers would learn from two of its own how many commands, and so
 //! how many sealed quotes, came between them.
 
-use blowfish::Blowfish;
-use blowfish::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use gavel_protocol::{Digest, IdKind};
+use speck_cipher::Speck64_128;
+use speck_cipher::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 
 /// Bits of the place within a step, and of the step's sequence number.
 const INDEX_BITS: u32 = 12;
@@ -13,10 +13,14 @@ const SEQ_BITS: u32 = 44;
 
 const KIND_SHIFT: u32 = SEQ_BITS + INDEX_BITS;
 
+/// What the cipher's key is derived for: its 16 bytes are the first ones of BLAKE3's `derive_key`
+/// with this context, of the key that is state.
+const KEY_CONTEXT: &str = "gavel 2026 the permutation of ids, Speck64/128";
+
 /// Makes ids, each once.
 pub(crate) struct Mint {
     key: Digest,
-    cipher: Blowfish,
+    cipher: Speck64_128,
     seq: u64,
     index: u64,
 }
@@ -24,8 +28,9 @@ pub(crate) struct Mint {
 impl Mint {
     /// Makes ids under `key`.
     pub(crate) fn new(key: Digest) -> Self {
-        let cipher = Blowfish::new_from_slice(key.as_bytes());
-        let cipher = cipher.expect("a Blowfish key may have 4 to 56 bytes; these are 32");
+        let derived = blake3::derive_key(KEY_CONTEXT, key.as_bytes());
+        let cipher = Speck64_128::new_from_slice(&derived[..16]);
+        let cipher = cipher.expect("a key of Speck64/128 has 16 bytes");
         Self { key, cipher, seq: 0, index: 0 }
     }
 
@@ -64,5 +69,32 @@ impl Mint {
 impl core::fmt::Debug for Mint {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Mint").field("seq", &self.seq).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_known_by_its_kind_and_only_once_it_was_made() {
+        let mut mint = Mint::new(Digest::new([7; 32]));
+        mint.begin(5);
+        let (first, second) = (mint.next(IdKind::Rfq), mint.next(IdKind::Rfq));
+        assert_ne!(first, second);
+        assert!(mint.has_made(IdKind::Rfq, first) && mint.has_made(IdKind::Rfq, second));
+        assert!(!mint.has_made(IdKind::Quote, first));
+        mint.begin(4);
+        assert!(!mint.has_made(IdKind::Rfq, first), "a command of the future cannot have made it");
+    }
+
+    #[test]
+    fn another_key_makes_other_ids() {
+        let made = |byte| {
+            let mut mint = Mint::new(Digest::new([byte; 32]));
+            mint.begin(1);
+            mint.next(IdKind::Quote)
+        };
+        assert_ne!(made(1), made(2));
     }
 }

@@ -4,10 +4,11 @@ use gavel_matcher::{Owner, StandingQuote, Update};
 use gavel_protocol::{
     CancelCause, CancelStandingQuote, EnvelopeSigned, Event, LineRejected, MassQuote, MassQuoted,
     OfferEnvelope, Outcome, RejectReason, Repeated, SetStandingQuote, SignEnvelope,
+    StandingQuoteSet,
 };
 use gavel_risk::standing_quote;
 
-use crate::awards::{standing_ended, standing_set};
+use crate::awards::standing_ended;
 use crate::events::Events;
 use crate::exchange::Exchange;
 
@@ -20,8 +21,9 @@ impl Exchange {
     ) -> Result<(), RejectReason> {
         let &SetStandingQuote { capability, revision, price, latency_ms, capacity, .. } = c;
         let update = Update { revision, price, latency_ms, capacity, valid_until: c.valid_until };
-        match self.standing.of(asker.agent, capability) {
-            Some(quote) if repeats(quote, &update) => {
+        let slot = self.standing.slot(asker.agent, capability);
+        match slot.map(|slot| self.standing.at(slot)) {
+            Some(quote) if repeats(&quote, &update) => {
                 let (ts_event, outcome) = (self.clock.now, Outcome::Done);
                 out.push(Event::Repeated(Repeated { ts_event, outcome }));
                 return Ok(());
@@ -46,8 +48,20 @@ impl Exchange {
         }
         self.check_band(capability, price)?;
         self.check_quote_rate(asker)?;
-        let quote = self.standing.set(asker, capability, update, self.seq)?;
-        out.push(standing_set(&quote));
+        let provider = (asker.agent, asker.slots.agent);
+        match slot {
+            Some(slot) => self.standing.change(slot, update, self.seq),
+            None => self.standing.add(provider, capability, update, self.seq)?,
+        }
+        out.push(Event::StandingQuoteSet(StandingQuoteSet {
+            capability,
+            provider: asker.agent,
+            revision,
+            price,
+            latency_ms,
+            capacity,
+            valid_until: c.valid_until,
+        }));
         self.count_quote(asker);
         Ok(())
     }
@@ -92,7 +106,8 @@ impl Exchange {
             Some(quote) if revision <= quote.revision => return Err(RejectReason::StaleRevision),
             Some(_) | None => {}
         }
-        self.standing.cancel(asker, capability, revision)?;
+        let provider = (asker.agent, asker.slots.agent);
+        self.standing.cancel(provider, capability, revision)?;
         out.push(standing_ended(asker.agent, capability, revision, CancelCause::Agent));
         Ok(())
     }

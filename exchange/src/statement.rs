@@ -33,15 +33,16 @@ impl Exchange {
             rfq: quote.rfq,
             offer: quote.offer,
         });
-        let standing = take(&mut truncated, self.standing.live_of(agent), |quote| StandingEntry {
-            capability: quote.capability,
-            provider: agent,
-            revision: quote.revision,
-            price: quote.price,
-            latency_ms: quote.latency_ms,
-            capacity: quote.capacity,
-            valid_until: quote.valid_until,
-        });
+        let standing =
+            take(&mut truncated, self.standing.live_of(owner.slots.agent), |quote| StandingEntry {
+                capability: quote.capability,
+                provider: agent,
+                revision: quote.revision,
+                price: quote.price,
+                latency_ms: quote.latency_ms,
+                capacity: quote.capacity,
+                valid_until: quote.valid_until,
+            });
         let contracts = take(&mut truncated, self.contracts_of_agents.of(agent), |slot| {
             let contract = self.contracts.at(slot);
             ContractEntry {

@@ -82,7 +82,7 @@ impl Exchange {
         let agent = self.directory.at(sweep.agent_slot).id;
         let mut swept = 0;
         while swept < most
-            && let Some(quote) = self.standing.first_of(agent)
+            && let Some(quote) = self.standing.first_of(sweep.agent_slot)
         {
             let capability = quote.capability;
             self.end_standing(agent, capability, sweep.cause, out);

@@ -4,22 +4,26 @@
 /// A slot's neighbours in one chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Links {
-    before: Option<u32>,
-    after: Option<u32>,
+    before: Neighbour,
+    after: Neighbour,
 }
+
+/// A slot plus one, or zero: half the size of an optional slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Neighbour(u32);
 
 /// The ends of a chain. New members go to the back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
-    first: Option<u32>,
-    last: Option<u32>,
+    first: Neighbour,
+    last: Neighbour,
     len: u32,
 }
 
 impl Chain {
     /// Returns the first member.
     pub fn first(&self) -> Option<u32> {
-        self.first
+        self.first.slot()
     }
 
     /// Returns whether there is no member.
@@ -39,12 +43,13 @@ impl Chain {
         slot: u32,
         links: impl Fn(&mut S, u32) -> &mut Links,
     ) {
-        *links(slots, slot) = Links { before: self.last, after: None };
-        match self.last {
-            Some(last) => links(slots, last).after = Some(slot),
-            None => self.first = Some(slot),
+        let new = Neighbour::at(slot);
+        *links(slots, slot) = Links { before: self.last, after: Neighbour::default() };
+        match self.last.slot() {
+            Some(last) => links(slots, last).after = new,
+            None => self.first = new,
         }
-        self.last = Some(slot);
+        self.last = new;
         self.len += 1;
     }
 
@@ -56,11 +61,11 @@ impl Chain {
         links: impl Fn(&mut S, u32) -> &mut Links,
     ) {
         let Links { before, after } = core::mem::take(links(slots, slot));
-        match before {
+        match before.slot() {
             Some(before) => links(slots, before).after = after,
             None => self.first = after,
         }
-        match after {
+        match after.slot() {
             Some(after) => links(slots, after).before = before,
             None => self.last = before,
         }
@@ -71,6 +76,16 @@ impl Chain {
 impl Links {
     /// Returns the next member.
     pub fn after(&self) -> Option<u32> {
-        self.after
+        self.after.slot()
+    }
+}
+
+impl Neighbour {
+    fn at(slot: u32) -> Self {
+        Self(slot.checked_add(1).expect("invariant: a slab has fewer than 2^32 - 1 slots"))
+    }
+
+    fn slot(self) -> Option<u32> {
+        self.0.checked_sub(1)
     }
 }

@@ -1,9 +1,7 @@
 //! A binary heap that knows where each of its members is, so that any of them can be changed or
-//! removed: the standing quotes of a capability by price, the deadlines by time.
+//! removed: the deadlines by time.
 
-use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
 /// Where the members of one or several heaps are, by slot.
 #[derive(Debug, Default)]
@@ -42,10 +40,6 @@ impl Positions {
 pub struct IndexedHeap<K> {
     members: Vec<(K, u32)>,
 }
-
-/// The memory of [`IndexedHeap::visit_first`]: members whose parents have been visited. It holds at
-/// most one more than are visited.
-pub type Frontier<K> = BinaryHeap<Reverse<(K, usize)>>;
 
 impl<K: Ord + Copy> IndexedHeap<K> {
     /// Makes an empty heap with room for `members` members.
@@ -93,31 +87,6 @@ impl<K: Ord + Copy> IndexedHeap<K> {
         if position < self.members.len() {
             let position = self.sift_up(positions, position);
             self.sift_down(positions, position);
-        }
-    }
-
-    /// Calls `visit` for the members in the order of their keys, until it says stop or `most` have been
-    /// visited. Costs `most` log `most`, whatever the size of the heap.
-    pub fn visit_first(
-        &self,
-        frontier: &mut Frontier<K>,
-        most: usize,
-        mut visit: impl FnMut(u32) -> bool,
-    ) {
-        frontier.clear();
-        let offer = |frontier: &mut Frontier<K>, at: usize| {
-            if let Some((key, _)) = self.members.get(at) {
-                frontier.push(Reverse((*key, at)));
-            }
-        };
-        offer(frontier, 0);
-        for _ in 0..most {
-            let Some(Reverse((_, at))) = frontier.pop() else { return };
-            if !visit(self.members[at].1) {
-                return;
-            }
-            offer(frontier, 2 * at + 1);
-            offer(frontier, 2 * at + 2);
         }
     }
 
@@ -187,13 +156,9 @@ mod tests {
                 let mut expected: Vec<_> = twin.iter().map(|(slot, key)| (*key, *slot)).collect();
                 expected.sort_unstable();
                 prop_assert_eq!(heap.first().map(|(key, _)| key), expected.first().copied());
-                let mut seen = Vec::new();
-                heap.visit_first(&mut Frontier::new(), 7, |slot| {
-                    seen.push(slot);
-                    true
-                });
-                let expected: Vec<_> = expected.iter().map(|(_, slot)| *slot).take(7).collect();
-                prop_assert_eq!(seen, expected);
+                let mut members: Vec<_> = heap.members().map(|(key, _)| key).collect();
+                members.sort_unstable();
+                prop_assert_eq!(members, expected);
             }
         }
     }

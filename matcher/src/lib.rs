@@ -9,10 +9,12 @@
 
 extern crate alloc;
 
+mod book;
 mod chain;
 mod clearing;
 mod dutch;
 mod heap;
+pub mod index;
 mod invitations;
 pub mod limits;
 mod owner;
@@ -22,7 +24,7 @@ mod standing;
 pub use chain::{Chain, Links};
 pub use clearing::{Candidate, Clearing, Fill, clear, rank};
 pub use dutch::{Dutch, Exclusive};
-pub use heap::{Frontier, IndexedHeap, Positions};
+pub use heap::{IndexedHeap, Positions};
 pub use invitations::Invitations;
 pub use owner::{Owner, Slots};
 pub use rfqs::{Quote, Rfq, Rfqs, Taken};

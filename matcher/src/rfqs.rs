@@ -13,6 +13,7 @@ use slab::Slab;
 
 use crate::chain::{Chain, Links};
 use crate::dutch::Dutch;
+use crate::index::{self, Index};
 use crate::invitations::Invitations;
 use crate::limits::{
     CAPABILITIES_MAX, DUTCH_OPEN_MAX, QUOTES_LIVE_MAX, QUOTES_PER_RFQ_MAX, RFQS_OPEN_MAX,
@@ -88,14 +89,14 @@ pub struct Quote {
 #[derive(Debug)]
 pub struct Rfqs {
     rfqs: Slab<Rfq>,
-    rfq_slots: HashMap<RfqId, u32, FxBuildHasher>,
+    rfq_slots: Index,
     dutch: HashMap<u32, Dutch, FxBuildHasher>,
     /// Who was invited to what.
     pub invitations: Invitations,
     quotes: Slab<Quote>,
-    quote_slots: HashMap<QuoteId, u32, FxBuildHasher>,
+    quote_slots: Index,
     /// At most one answer per RFQ and account.
-    answers: HashMap<(RfqId, AccountId), u32, FxBuildHasher>,
+    answers: Index,
     /// By the agents' slots.
     of_agents: Vec<OfAgent>,
     /// The RFQs that everybody may answer.
@@ -172,12 +173,12 @@ impl Rfqs {
         let map = |entries: u32| 2 * entries as usize;
         Self {
             rfqs: Slab::with_capacity(RFQS_OPEN_MAX as usize),
-            rfq_slots: HashMap::with_capacity_and_hasher(map(RFQS_OPEN_MAX), FxBuildHasher),
+            rfq_slots: Index::new(RFQS_OPEN_MAX),
             dutch: HashMap::with_capacity_and_hasher(map(DUTCH_OPEN_MAX), FxBuildHasher),
             invitations: Invitations::new(),
             quotes: Slab::with_capacity(QUOTES_LIVE_MAX as usize),
-            quote_slots: HashMap::with_capacity_and_hasher(map(QUOTES_LIVE_MAX), FxBuildHasher),
-            answers: HashMap::with_capacity_and_hasher(map(QUOTES_LIVE_MAX), FxBuildHasher),
+            quote_slots: Index::new(QUOTES_LIVE_MAX),
+            answers: Index::new(QUOTES_LIVE_MAX),
             of_agents: Vec::with_capacity(agents_max as usize),
             of_capabilities: HashMap::with_capacity_and_hasher(
                 map(CAPABILITIES_MAX),
@@ -204,9 +205,9 @@ impl Rfqs {
     /// Adds an RFQ, and returns its slot: a small number that is its own while it is open.
     pub fn open(&mut self, rfq: Rfq, dutch: Option<Dutch>) -> u32 {
         assert!(self.len() < RFQS_OPEN_MAX as usize, "invariant: room is checked before");
+        assert!(self.slot(rfq.id).is_none(), "invariant: an RFQ is opened once: {}", rfq.id);
         let slot = slot(self.rfqs.insert(rfq));
-        let before = self.rfq_slots.insert(rfq.id, slot);
-        assert!(before.is_none(), "invariant: an RFQ is opened once: {}", rfq.id);
+        self.rfq_slots.insert(index::hash([rfq.id.raw()]), slot);
         if let Some(dutch) = dutch {
             self.dutch.insert(slot, dutch);
         }
@@ -227,7 +228,8 @@ impl Rfqs {
 
     /// Returns the slot of an open RFQ.
     pub fn slot(&self, rfq: RfqId) -> Option<u32> {
-        self.rfq_slots.get(&rfq).copied()
+        let is_it = |slot: u32| self.rfqs[slot as usize].id == rfq;
+        self.rfq_slots.find(index::hash([rfq.raw()]), is_it)
     }
 
     /// Returns the RFQ in a slot.
@@ -281,7 +283,12 @@ impl Rfqs {
 
     /// Returns the account's answer to the RFQ.
     pub fn answer_of(&self, rfq: RfqId, account: AccountId) -> Option<&Quote> {
-        self.answers.get(&(rfq, account)).map(|slot| &self.quotes[*slot as usize])
+        let is_it = |slot: u32| {
+            let quote = &self.quotes[slot as usize];
+            quote.rfq == rfq && quote.owner.account == account
+        };
+        let slot = self.answers.find(index::hash([rfq.raw(), account.raw()]), is_it)?;
+        Some(&self.quotes[slot as usize])
     }
 
     /// Checks that the RFQ in `slot` has room for another answer.
@@ -302,8 +309,8 @@ impl Rfqs {
     /// Adds an answer to the RFQ in `slot`, after [`Rfqs::check_room`].
     pub fn place(&mut self, rfq_slot: u32, quote: Quote) {
         let at = slot(self.quotes.insert(quote));
-        self.quote_slots.insert(quote.id, at);
-        self.answers.insert((quote.rfq, quote.owner.account), at);
+        self.quote_slots.insert(index::hash([quote.id.raw()]), at);
+        self.answers.insert(index::hash([quote.rfq.raw(), quote.owner.account.raw()]), at);
         self.rfqs[rfq_slot as usize].quotes.push(&mut self.quotes, at, in_rfq);
         let mine = of_agent(&mut self.of_agents, quote.owner.slots.agent);
         mine.quotes.push(&mut self.quotes, at, of_provider);
@@ -311,14 +318,14 @@ impl Rfqs {
 
     /// Returns an answer.
     pub fn quote(&self, quote: QuoteId) -> Option<&Quote> {
-        self.quote_slots.get(&quote).map(|slot| &self.quotes[*slot as usize])
+        self.quote_slot(quote).map(|slot| &self.quotes[slot as usize])
     }
 
     /// Changes what a live quote offers; `bond` is what is put up for it from now on. Unless only its
     /// quantity shrinks or its validity grows, it takes the place `priority` among ties. Returns
     /// whether it kept its old one.
     pub fn amend(&mut self, quote: QuoteId, offer: Offer, bond: Micros, priority: u64) -> bool {
-        let slot = *self.quote_slots.get(&quote).expect("invariant: looked up before");
+        let slot = self.quote_slot(quote).expect("invariant: looked up before");
         let quote = &mut self.quotes[slot as usize];
         let Offer { price, quantity, all_or_none, latency_ms, valid_until, standby_until: _ } =
             quote.offer;
@@ -336,7 +343,7 @@ impl Rfqs {
 
     /// Removes an answer.
     pub fn cancel_quote(&mut self, quote: QuoteId) -> Quote {
-        let slot = *self.quote_slots.get(&quote).expect("invariant: looked up before");
+        let slot = self.quote_slot(quote).expect("invariant: looked up before");
         let rfq = self.quotes[slot as usize].rfq;
         let rfq_slot = self.slot(rfq).expect("invariant: an answer ends with its RFQ");
         self.rfqs[rfq_slot as usize].quotes.remove(&mut self.quotes, slot, in_rfq);
@@ -382,8 +389,13 @@ impl Rfqs {
         self.invitations.forget(invitations);
         self.dutch.remove(&slot);
         let rfq = self.rfqs.remove(slot as usize);
-        self.rfq_slots.remove(&rfq.id);
+        self.rfq_slots.remove(index::hash([rfq.id.raw()]), slot);
         rfq
+    }
+
+    fn quote_slot(&self, quote: QuoteId) -> Option<u32> {
+        let is_it = |slot: u32| self.quotes[slot as usize].id == quote;
+        self.quote_slots.find(index::hash([quote.raw()]), is_it)
     }
 
     /// Removes an answer from everywhere but its RFQ's chain.
@@ -392,8 +404,8 @@ impl Rfqs {
         let mine = of_agent(&mut self.of_agents, agent);
         mine.quotes.remove(&mut self.quotes, slot, of_provider);
         let quote = self.quotes.remove(slot as usize);
-        self.quote_slots.remove(&quote.id);
-        self.answers.remove(&(quote.rfq, quote.owner.account));
+        self.quote_slots.remove(index::hash([quote.id.raw()]), slot);
+        self.answers.remove(index::hash([quote.rfq.raw(), quote.owner.account.raw()]), slot);
         quote
     }
 }

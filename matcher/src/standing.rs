@@ -3,14 +3,11 @@
 use alloc::vec::Vec;
 
 use gavel_protocol::{AgentId, CapabilityId, Micros, RejectReason, TimestampNs};
-use hashbrown::HashMap;
-use rustc_hash::FxBuildHasher;
-use slab::Slab;
 
+use crate::book::{Book, Frontier, Key};
 use crate::chain::{Chain, Links};
-use crate::heap::{Frontier, IndexedHeap, Positions};
-use crate::limits::{CAPABILITIES_MAX, STANDING_QUOTES_MAX, STANDING_VISITED_MAX};
-use crate::owner::Owner;
+use crate::index::{self, Index};
+use crate::limits::{CAPABILITIES_MAX, STANDING_CONSIDERED_MAX, STANDING_QUOTES_MAX};
 
 /// An agent's standing quote for a capability. It stays known, with its revision, after it ended:
 /// so an old update that comes late cannot bring it back.
@@ -19,7 +16,9 @@ pub struct StandingQuote {
     /// The kind of work.
     pub capability: CapabilityId,
     /// Who quotes.
-    pub owner: Owner,
+    pub provider: AgentId,
+    /// Where the provider is kept.
+    pub agent_slot: u32,
     /// Grows with every change.
     pub revision: u64,
     /// The price per unit.
@@ -38,8 +37,6 @@ pub struct StandingQuote {
     pub priority: u64,
     /// The sequence number of the command since which it can be awarded.
     pub live_since: u64,
-    book: u32,
-    of_agent: Links,
 }
 
 /// What a provider wants its standing quote to be.
@@ -57,182 +54,193 @@ pub struct Update {
     pub valid_until: TimestampNs,
 }
 
-/// Price and place: what a book is ordered by.
-type Key = (Micros, u64);
+/// What an update or a close reads of a standing quote: one cache line.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Offer {
+    provider: AgentId,
+    revision: u64,
+    price: Micros,
+    valid_until: TimestampNs,
+    priority: u64,
+    agent_slot: u32,
+    latency_ms: u32,
+    offered: u32,
+    capacity: u32,
+    /// Its place in the book.
+    place: u32,
+    book: u16,
+    used_up: bool,
+}
+
+const _: () = assert!(size_of::<Offer>() == 64);
+
+/// What is touched only when a standing quote begins and ends.
+#[derive(Debug)]
+struct Presence {
+    live_since: u64,
+    of_agent: Links,
+}
+
+/// A capability's book.
+#[derive(Debug)]
+struct Listed {
+    capability: CapabilityId,
+    book: Book,
+    /// Quotes in it that can be awarded.
+    live: u32,
+}
 
 /// The standing quotes of all capabilities.
 #[derive(Debug)]
 pub struct StandingQuotes {
-    quotes: Slab<StandingQuote>,
-    slots: HashMap<(AgentId, CapabilityId), u32, FxBuildHasher>,
-    /// The live quotes of each capability, in the order of listing.
-    books: Vec<IndexedHeap<Key>>,
-    book_of: HashMap<CapabilityId, u32, FxBuildHasher>,
-    positions: Positions,
-    frontier: Frontier<Key>,
-    /// The live quotes of each agent.
-    of_agents: HashMap<AgentId, Chain, FxBuildHasher>,
+    offers: Vec<Offer>,
+    presences: Vec<Presence>,
+    /// Slots by agent and book.
+    slots: Index,
+    /// In the order of listing.
+    listed: Vec<Listed>,
+    /// Places in `listed`, by capability.
+    books: Index,
+    frontier: Frontier,
+    /// The live quotes of each agent, by its slot.
+    of_agents: Vec<Chain>,
 }
 
 impl StandingQuotes {
-    /// Makes room for everything there may be. A map gets twice its number of entries: it never
-    /// grows by rehashing below half its capacity. A book grows to its own high-water mark.
+    /// Makes room for everything there may be. A book grows to its own high-water mark.
     pub fn new(agents_max: u32) -> Self {
-        let map = |entries: u32| 2 * entries as usize;
         Self {
-            quotes: Slab::with_capacity(STANDING_QUOTES_MAX as usize),
-            slots: HashMap::with_capacity_and_hasher(map(STANDING_QUOTES_MAX), FxBuildHasher),
-            books: Vec::with_capacity(CAPABILITIES_MAX as usize),
-            book_of: HashMap::with_capacity_and_hasher(map(CAPABILITIES_MAX), FxBuildHasher),
-            positions: Positions::new(STANDING_QUOTES_MAX),
-            frontier: Frontier::with_capacity(STANDING_VISITED_MAX + 2),
-            of_agents: HashMap::with_capacity_and_hasher(map(agents_max), FxBuildHasher),
+            offers: Vec::with_capacity(STANDING_QUOTES_MAX as usize),
+            presences: Vec::with_capacity(STANDING_QUOTES_MAX as usize),
+            slots: Index::new(STANDING_QUOTES_MAX),
+            listed: Vec::with_capacity(CAPABILITIES_MAX as usize),
+            books: Index::new(CAPABILITIES_MAX),
+            frontier: Frontier::new(),
+            of_agents: Vec::with_capacity(agents_max as usize),
         }
     }
 
     /// Opens the book of a capability.
     pub fn list(&mut self, capability: CapabilityId) {
-        let book = u32::try_from(self.books.len()).expect("fewer than CAPABILITIES_MAX");
-        self.books.push(IndexedHeap::new(0));
-        let before = self.book_of.insert(capability, book);
-        assert!(before.is_none(), "invariant: a capability is listed once: {capability}");
+        assert!(
+            self.book(capability).is_none(),
+            "invariant: a capability is listed once: {capability}"
+        );
+        let book = u16::try_from(self.listed.len()).expect("fewer than CAPABILITIES_MAX");
+        self.listed.push(Listed { capability, book: Book::new(), live: 0 });
+        self.books.insert(index::hash([capability.raw()]), u32::from(book));
     }
 
-    /// Returns an agent's standing quote, ended or not.
-    pub fn of(&self, agent: AgentId, capability: CapabilityId) -> Option<&StandingQuote> {
-        self.slots.get(&(agent, capability)).map(|slot| &self.quotes[*slot as usize])
-    }
-
-    /// Returns every standing quote, ended or not, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = &StandingQuote> {
-        self.quotes.iter().map(|(_, quote)| quote)
-    }
-
-    /// Returns the agent's live standing quote that was set first.
-    pub fn first_of(&self, agent: AgentId) -> Option<&StandingQuote> {
-        let first = self.of_agents.get(&agent)?.first()?;
-        Some(&self.quotes[first as usize])
-    }
-
-    /// Returns the agent's live standing quotes, the one that was set first first.
-    pub fn live_of(&self, agent: AgentId) -> impl Iterator<Item = &StandingQuote> {
-        let mut next = self.of_agents.get(&agent).and_then(Chain::first);
-        core::iter::from_fn(move || {
-            let quote = &self.quotes[next? as usize];
-            next = quote.of_agent.after();
-            Some(quote)
+    /// Returns the slot of an agent's standing quote, ended or not: a number that stays its own.
+    pub fn slot(&self, agent: AgentId, capability: CapabilityId) -> Option<u32> {
+        let book = self.book(capability)?;
+        self.slots.find(hash(agent, book), |slot| {
+            let offer = &self.offers[slot as usize];
+            offer.provider == agent && offer.book == book
         })
     }
 
-    /// Sets an agent's standing quote, and returns it. A new price or latency, or more capacity, takes
-    /// the place `priority` among ties.
+    /// Returns the standing quote in a slot.
+    pub fn at(&self, slot: u32) -> StandingQuote {
+        let offer = &self.offers[slot as usize];
+        let Listed { capability, .. } = self.listed[usize::from(offer.book)];
+        offer.quote(capability, self.presences[slot as usize].live_since)
+    }
+
+    /// Returns an agent's standing quote, ended or not.
+    pub fn of(&self, agent: AgentId, capability: CapabilityId) -> Option<StandingQuote> {
+        self.slot(agent, capability).map(|slot| self.at(slot))
+    }
+
+    /// Reads where [`StandingQuotes::slot`] will look first.
+    pub fn look_ahead(&self, agent: AgentId, capability: CapabilityId) {
+        if let Some(book) = self.book(capability) {
+            self.slots.look_ahead(hash(agent, book));
+        }
+    }
+
+    /// Reads what a change of the standing quote in `slot` will read.
+    pub fn look_ahead_at(&self, slot: u32) {
+        let offer = &self.offers[slot as usize];
+        self.listed[usize::from(offer.book)].book.look_ahead(offer.place);
+    }
+
+    /// Reads the offers that a close is likely to consider, and shows whose they are, by agent slot.
+    pub fn look_ahead_best(&self, capability: CapabilityId, mut show: impl FnMut(u32)) {
+        let Some(book) = self.book(capability) else { return };
+        for slot in self.listed[usize::from(book)].book.at_hand(STANDING_CONSIDERED_MAX) {
+            show(self.offers[slot as usize].agent_slot);
+        }
+    }
+
+    /// Returns every standing quote, ended or not, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = StandingQuote> {
+        (0..).zip(&self.offers).map(|(slot, _)| self.at(slot))
+    }
+
+    /// Returns how many standing quotes of a capability are live.
+    pub fn live_in(&self, capability: CapabilityId) -> u32 {
+        self.book(capability).map_or(0, |book| self.listed[usize::from(book)].live)
+    }
+
+    /// Returns the live standing quote of the agent in a slot that was set first.
+    pub fn first_of(&self, agent_slot: u32) -> Option<StandingQuote> {
+        let first = self.of_agents.get(agent_slot as usize)?.first()?;
+        Some(self.at(first))
+    }
+
+    /// Returns the live standing quotes of the agent in a slot, the one that was set first first.
+    pub fn live_of(&self, agent_slot: u32) -> impl Iterator<Item = StandingQuote> {
+        let mut next = self.of_agents.get(agent_slot as usize).and_then(Chain::first);
+        core::iter::from_fn(move || {
+            let slot = next?;
+            next = self.presences[slot as usize].of_agent.after();
+            Some(self.at(slot))
+        })
+    }
+
+    /// Adds an agent's first standing quote for a capability; `provider` is the agent and its slot.
     ///
     /// # Errors
     ///
     /// [`RejectReason::UnknownCapability`] or `TableFull`.
-    pub fn set(
+    pub fn add(
         &mut self,
-        owner: Owner,
+        provider: (AgentId, u32),
         capability: CapabilityId,
         update: Update,
         priority: u64,
-    ) -> Result<StandingQuote, RejectReason> {
-        let Some(slot) = self.slots.get(&(owner.agent, capability)).copied() else {
-            self.check_room(capability)?;
-            let places = (priority, priority);
-            let quote = StandingQuote::new(owner, capability, update, places);
-            self.insert(quote);
-            return Ok(quote);
-        };
-        let quote = &mut self.quotes[slot as usize];
-        assert!(update.revision > quote.revision, "invariant: revisions are checked before");
-        let was_live = quote.is_live();
-        if !was_live {
-            quote.live_since = priority;
-        }
-        let keeps_place = was_live
-            && quote.price == update.price
-            && quote.latency_ms == update.latency_ms
-            && update.capacity <= quote.capacity;
-        if !keeps_place {
-            quote.priority = priority;
-        }
-        quote.revision = update.revision;
-        quote.price = update.price;
-        quote.latency_ms = update.latency_ms;
-        quote.offered = update.capacity;
-        quote.capacity = update.capacity;
-        quote.used_up = false;
-        quote.valid_until = update.valid_until;
-        if !keeps_place {
-            let key = (quote.price, quote.priority);
-            self.books[quote.book as usize].set(&mut self.positions, slot, key);
-        }
-        if !was_live {
-            self.join_agent(owner.agent, slot);
-        }
-        Ok(self.quotes[slot as usize])
-    }
-
-    /// Cancels an agent's standing quote, and remembers `revision`: whatever comes late and is not
-    /// above it changes nothing. The quote need not be there (yet).
-    ///
-    /// # Errors
-    ///
-    /// [`RejectReason::UnknownCapability`] or `TableFull`.
-    pub fn cancel(
-        &mut self,
-        owner: Owner,
-        capability: CapabilityId,
-        revision: u64,
     ) -> Result<(), RejectReason> {
-        let Some(slot) = self.slots.get(&(owner.agent, capability)).copied() else {
-            self.check_room(capability)?;
-            let (price, valid_until) = (Micros::ZERO, TimestampNs::default());
-            let nothing = Update { revision, price, latency_ms: 0, capacity: 0, valid_until };
-            let places = (0, 0);
-            self.insert(StandingQuote::new(owner, capability, nothing, places));
-            return Ok(());
-        };
-        if self.quotes[slot as usize].is_live() {
-            self.end(owner.agent, capability);
-        }
-        let quote = &mut self.quotes[slot as usize];
-        assert!(revision > quote.revision, "invariant: revisions are checked before");
-        (quote.revision, quote.offered, quote.used_up) = (revision, 0, false);
+        self.check_room(capability)?;
+        self.insert(StandingQuote::new(provider, capability, update, (priority, priority)));
         Ok(())
     }
 
-    /// Ends an agent's live standing quote.
-    pub fn end(&mut self, agent: AgentId, capability: CapabilityId) -> StandingQuote {
-        let slot = *self.slots.get(&(agent, capability)).expect("invariant: looked up before");
-        let quote = &mut self.quotes[slot as usize];
-        assert!(quote.is_live(), "invariant: a standing quote ends once");
-        quote.capacity = 0;
-        let quote = *quote;
-        self.books[quote.book as usize].remove(&mut self.positions, slot);
-        let chain = self.of_agents.get_mut(&agent);
-        let chain = chain.expect("invariant: a live quote is in its agent's chain");
-        chain.remove(&mut self.quotes, slot, of_agent);
-        quote
-    }
-
-    /// Takes `quantity` from an agent's live standing quote, and returns what it is afterwards.
-    pub fn consume(
-        &mut self,
-        agent: AgentId,
-        capability: CapabilityId,
-        quantity: u32,
-    ) -> StandingQuote {
-        let slot = *self.slots.get(&(agent, capability)).expect("invariant: looked up before");
-        let quote = &mut self.quotes[slot as usize];
-        if quote.capacity == quantity {
-            quote.used_up = true;
-            return self.end(agent, capability);
+    /// Changes the standing quote in `slot`, or brings it back. A new price or latency, or more
+    /// capacity, takes the place `priority` among ties.
+    pub fn change(&mut self, slot: u32, update: Update, priority: u64) {
+        let offer = &mut self.offers[slot as usize];
+        assert!(update.revision > offer.revision, "invariant: revisions are checked before");
+        let (was_live, before) = (offer.capacity > 0, offer.key());
+        let keeps_place = was_live
+            && offer.price == update.price
+            && offer.latency_ms == update.latency_ms
+            && update.capacity <= offer.capacity;
+        offer.revision = update.revision;
+        offer.price = update.price;
+        offer.latency_ms = update.latency_ms;
+        offer.used_up = false;
+        offer.offered = update.capacity;
+        offer.capacity = update.capacity;
+        offer.valid_until = update.valid_until;
+        if !keeps_place {
+            offer.priority = priority;
+            self.listed[usize::from(offer.book)].book.set(offer.place, before, offer.key());
         }
-        let rest = quote.capacity.checked_sub(quantity);
-        quote.capacity = rest.expect("invariant: an award never exceeds the capacity");
-        *quote
+        if !was_live {
+            self.begin(slot, priority);
+        }
     }
 
     /// Puts back `quantity` units that were awarded on the revision `revision` of an agent's standing
@@ -245,39 +253,90 @@ impl StandingQuotes {
         (revision, quantity): (u64, u32),
         priority: u64,
     ) -> Option<StandingQuote> {
-        let slot = *self.slots.get(&(agent, capability))?;
-        let quote = &mut self.quotes[slot as usize];
-        if quote.revision != revision || !(quote.is_live() || quote.used_up) {
+        let slot = self.slot(agent, capability)?;
+        let offer = &mut self.offers[slot as usize];
+        if offer.revision != revision || (offer.capacity == 0 && !offer.used_up) {
             return None;
         }
-        let capacity = quote.capacity.checked_add(quantity);
-        quote.capacity = capacity.expect("invariant: what comes back was offered before");
-        assert!(quote.capacity <= quote.offered, "invariant: no more comes back than was taken");
-        if quote.used_up {
-            (quote.used_up, quote.priority, quote.live_since) = (false, priority, priority);
-            let key = (quote.price, priority);
-            self.books[quote.book as usize].set(&mut self.positions, slot, key);
-            self.join_agent(agent, slot);
+        let capacity = offer.capacity.checked_add(quantity);
+        offer.capacity = capacity.expect("invariant: what comes back was offered before");
+        assert!(offer.capacity <= offer.offered, "invariant: no more comes back than was taken");
+        if offer.used_up {
+            (offer.used_up, offer.priority) = (false, priority);
+            let book = &mut self.listed[usize::from(offer.book)].book;
+            book.set(offer.place, Key::ENDED, offer.key());
+            self.begin(slot, priority);
         }
-        Some(self.quotes[slot as usize])
+        Some(self.at(slot))
     }
 
-    /// Returns how many standing quotes of a capability are live.
-    pub fn live_in(&self, capability: CapabilityId) -> usize {
-        self.book_of.get(&capability).map_or(0, |book| self.books[*book as usize].len())
+    /// Cancels an agent's standing quote, and remembers `revision`: whatever comes late and is not
+    /// above it changes nothing. The quote need not be there (yet).
+    ///
+    /// # Errors
+    ///
+    /// [`RejectReason::UnknownCapability`] or `TableFull`.
+    pub fn cancel(
+        &mut self,
+        provider: (AgentId, u32),
+        capability: CapabilityId,
+        revision: u64,
+    ) -> Result<(), RejectReason> {
+        let Some(slot) = self.slot(provider.0, capability) else {
+            let (price, valid_until) = (Micros::ZERO, TimestampNs::default());
+            let nothing = Update { revision, price, latency_ms: 0, capacity: 0, valid_until };
+            return self.add(provider, capability, nothing, 0);
+        };
+        let offer = &mut self.offers[slot as usize];
+        assert!(revision > offer.revision, "invariant: revisions are checked before");
+        (offer.revision, offer.offered, offer.used_up) = (revision, 0, false);
+        if offer.capacity > 0 {
+            self.end_at(slot);
+        }
+        Ok(())
+    }
+
+    /// Ends an agent's live standing quote.
+    pub fn end(&mut self, agent: AgentId, capability: CapabilityId) -> StandingQuote {
+        let slot = self.slot(agent, capability).expect("invariant: looked up before");
+        self.end_at(slot);
+        self.at(slot)
+    }
+
+    /// Takes `quantity` from an agent's live standing quote, and returns what it is afterwards.
+    pub fn consume(
+        &mut self,
+        agent: AgentId,
+        capability: CapabilityId,
+        quantity: u32,
+    ) -> StandingQuote {
+        let slot = self.slot(agent, capability).expect("invariant: looked up before");
+        let offer = &mut self.offers[slot as usize];
+        let rest = offer.capacity.checked_sub(quantity);
+        match rest.expect("invariant: an award never exceeds the capacity") {
+            0 => {
+                offer.used_up = true;
+                self.end_at(slot);
+            }
+            rest => offer.capacity = rest,
+        }
+        self.at(slot)
     }
 
     /// Calls `visit` for the live standing quotes of a capability, best first, until it says stop or
-    /// [`STANDING_VISITED_MAX`] have been visited.
+    /// [`crate::limits::STANDING_VISITED_MAX`] have been visited.
     pub fn visit_best(
         &mut self,
         capability: CapabilityId,
         mut visit: impl FnMut(&StandingQuote) -> bool,
     ) {
-        let Self { quotes, books, book_of, frontier, .. } = self;
-        let Some(book) = book_of.get(&capability) else { return };
-        let book = &books[*book as usize];
-        book.visit_first(frontier, STANDING_VISITED_MAX, |slot| visit(&quotes[slot as usize]));
+        let Some(book) = self.book(capability) else { return };
+        let Listed { capability, book, .. } = &mut self.listed[usize::from(book)];
+        let (offers, presences) = (&self.offers, &self.presences);
+        book.visit(&mut self.frontier, |slot| {
+            let slot = slot as usize;
+            visit(&offers[slot].quote(*capability, presences[slot].live_since))
+        });
     }
 
     /// Puts back a standing quote as it was.
@@ -285,11 +344,17 @@ impl StandingQuotes {
         self.insert(quote);
     }
 
+    fn book(&self, capability: CapabilityId) -> Option<u16> {
+        let is_it = |book: u32| self.listed[book as usize].capability == capability;
+        let book = self.books.find(index::hash([capability.raw()]), is_it)?;
+        Some(u16::try_from(book).expect("fewer than CAPABILITIES_MAX"))
+    }
+
     fn check_room(&self, capability: CapabilityId) -> Result<(), RejectReason> {
-        if !self.book_of.contains_key(&capability) {
+        if self.book(capability).is_none() {
             return Err(RejectReason::UnknownCapability);
         }
-        if self.quotes.len() >= STANDING_QUOTES_MAX as usize {
+        if self.offers.len() >= STANDING_QUOTES_MAX as usize {
             return Err(RejectReason::TableFull);
         }
         Ok(())
@@ -297,19 +362,78 @@ impl StandingQuotes {
 
     /// Adds a standing quote of a listed capability; a live one can be awarded.
     fn insert(&mut self, quote: StandingQuote) {
-        let book = *self.book_of.get(&quote.capability).expect("invariant: listed before");
-        let slot = self.quotes.insert(StandingQuote { book, ..quote });
-        let slot = u32::try_from(slot).expect("fewer than STANDING_QUOTES_MAX");
-        self.slots.insert((quote.owner.agent, quote.capability), slot);
+        let book = self.book(quote.capability).expect("invariant: listed before");
+        let slot = u32::try_from(self.offers.len()).expect("fewer than STANDING_QUOTES_MAX");
+        let in_book = &mut self.listed[usize::from(book)].book;
+        let place = in_book.add(slot);
+        let offer = Offer {
+            provider: quote.provider,
+            revision: quote.revision,
+            price: quote.price,
+            valid_until: quote.valid_until,
+            priority: quote.priority,
+            agent_slot: quote.agent_slot,
+            latency_ms: quote.latency_ms,
+            offered: quote.offered,
+            capacity: quote.capacity,
+            place,
+            book,
+            used_up: quote.used_up,
+        };
+        in_book.set(place, Key::ENDED, offer.key());
+        self.offers.push(offer);
+        self.presences.push(Presence { live_since: quote.live_since, of_agent: Links::default() });
+        self.slots.insert(hash(quote.provider, book), slot);
         if quote.is_live() {
-            let key = (quote.price, quote.priority);
-            self.books[book as usize].set(&mut self.positions, slot, key);
-            self.join_agent(quote.owner.agent, slot);
+            self.begin(slot, quote.live_since);
         }
     }
 
-    fn join_agent(&mut self, agent: AgentId, slot: u32) {
-        self.of_agents.entry(agent).or_default().push(&mut self.quotes, slot, of_agent);
+    /// Notes that the standing quote in `slot` can be awarded from now on.
+    fn begin(&mut self, slot: u32, live_since: u64) {
+        let Offer { agent_slot, book, .. } = self.offers[slot as usize];
+        self.listed[usize::from(book)].live += 1;
+        self.presences[slot as usize].live_since = live_since;
+        let chain = of_agent(&mut self.of_agents, agent_slot);
+        chain.push(self.presences.as_mut_slice(), slot, links);
+    }
+
+    fn end_at(&mut self, slot: u32) {
+        let offer = &mut self.offers[slot as usize];
+        assert!(offer.capacity > 0, "invariant: a standing quote ends once");
+        let listed = &mut self.listed[usize::from(offer.book)];
+        listed.book.set(offer.place, offer.key(), Key::ENDED);
+        listed.live -= 1;
+        offer.capacity = 0;
+        let chain = of_agent(&mut self.of_agents, offer.agent_slot);
+        chain.remove(self.presences.as_mut_slice(), slot, links);
+    }
+}
+
+impl Offer {
+    /// Returns what its book is ordered by.
+    fn key(&self) -> Key {
+        match self.capacity {
+            0 => Key::ENDED,
+            _ => Key::new(self.price, self.priority),
+        }
+    }
+
+    fn quote(&self, capability: CapabilityId, live_since: u64) -> StandingQuote {
+        StandingQuote {
+            capability,
+            provider: self.provider,
+            agent_slot: self.agent_slot,
+            revision: self.revision,
+            price: self.price,
+            latency_ms: self.latency_ms,
+            offered: self.offered,
+            capacity: self.capacity,
+            used_up: self.used_up,
+            valid_until: self.valid_until,
+            priority: self.priority,
+            live_since,
+        }
     }
 }
 
@@ -319,9 +443,9 @@ impl StandingQuote {
         self.capacity > 0
     }
 
-    /// Describes a standing quote with all of its capacity. The book is found when it is added.
+    /// Describes a standing quote with all of its capacity.
     pub fn new(
-        owner: Owner,
+        (provider, agent_slot): (AgentId, u32),
         capability: CapabilityId,
         update: Update,
         (priority, live_since): (u64, u64),
@@ -329,7 +453,8 @@ impl StandingQuote {
         let Update { revision, price, latency_ms, capacity, valid_until } = update;
         Self {
             capability,
-            owner,
+            provider,
+            agent_slot,
             revision,
             price,
             latency_ms,
@@ -339,12 +464,22 @@ impl StandingQuote {
             valid_until,
             priority,
             live_since,
-            book: 0,
-            of_agent: Links::default(),
         }
     }
 }
 
-fn of_agent(quotes: &mut Slab<StandingQuote>, slot: u32) -> &mut Links {
-    &mut quotes[slot as usize].of_agent
+fn links(presences: &mut [Presence], slot: u32) -> &mut Links {
+    &mut presences[slot as usize].of_agent
+}
+
+fn of_agent(agents: &mut Vec<Chain>, slot: u32) -> &mut Chain {
+    let slot = slot as usize;
+    if slot >= agents.len() {
+        agents.resize(slot + 1, Chain::default());
+    }
+    &mut agents[slot]
+}
+
+fn hash(agent: AgentId, book: u16) -> u64 {
+    index::hash([agent.raw(), u64::from(book)])
 }

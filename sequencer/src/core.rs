@@ -2,6 +2,9 @@
 //!
 //! It has no thread and reads no clock; whoever runs it says what time it is.
 
+use std::collections::VecDeque;
+
+use gavel_exchange::limits::LOOK_AHEAD_MAX;
 use gavel_exchange::{Events, Exchange};
 use gavel_protocol::{AdvanceTime, AgentId, Command, RejectReason, Request, Stamped, TimestampNs};
 
@@ -14,12 +17,14 @@ use crate::publish::Consumer;
 pub(crate) struct Core {
     exchange: Exchange,
     inbox: Inbox,
+    /// Taken from the inbox and shown to the exchange, but not applied yet.
+    next: VecDeque<Submission>,
 }
 
 impl Core {
     /// Makes a core that continues `exchange`.
     pub(crate) fn new(exchange: Exchange, inbox: Inbox) -> Self {
-        Self { exchange, inbox }
+        Self { exchange, inbox, next: VecDeque::with_capacity(LOOK_AHEAD_MAX) }
     }
 
     /// Applies what is due at `now` and what waits in the inbox, up to a batch.
@@ -37,7 +42,7 @@ impl Core {
                 );
                 continue;
             }
-            let Some(submission) = self.inbox.next_submission() else { break };
+            let Some(submission) = self.next_submission() else { break };
             if let Some(origin) = submission.origin.filter(|_| submission.sequenced_answer) {
                 consumer.sequenced(origin, ts_event);
             }
@@ -76,7 +81,9 @@ impl Core {
 
     /// Returns whether there is something to do at `now`.
     pub(crate) fn has_work(&self, now: TimestampNs) -> bool {
-        !self.inbox.is_empty() || self.exchange.is_due(now.max(self.exchange.now()))
+        !self.next.is_empty()
+            || !self.inbox.is_empty()
+            || self.exchange.is_due(now.max(self.exchange.now()))
     }
 
     /// Returns the exchange.
@@ -92,6 +99,17 @@ impl Core {
     /// Returns the inbox.
     pub(crate) fn inbox(&self) -> &Inbox {
         &self.inbox
+    }
+
+    /// Takes the next request. They are taken a few at a time, so that the exchange can look ahead;
+    /// what comes into a higher lane meanwhile is no more than these few late.
+    fn next_submission(&mut self) -> Option<Submission> {
+        if self.next.is_empty() {
+            let inbox = &self.inbox;
+            self.next.extend((0..LOOK_AHEAD_MAX).map_while(|_| inbox.next_submission()));
+            self.exchange.look_ahead(self.next.iter().map(|submission| &submission.request));
+        }
+        self.next.pop_front()
     }
 
     fn apply(&mut self, submission: Submission, ts_event: TimestampNs, batch: &mut Batch) {

@@ -1,5 +1,6 @@
 //! Recovery: the journal is applied again, and must cause the very same events.
 
+use gavel_exchange::limits::LOOK_AHEAD_MAX;
 use gavel_exchange::{Events, Exchange};
 use gavel_protocol::{Digest, RULES_VERSION};
 
@@ -118,14 +119,19 @@ fn apply(record: &Record, exchange: &mut Exchange, batch: &mut Batch) -> Result<
     let commands = decode_commands(&record.commands);
     let commands = commands.ok_or_else(|| damaged("a command that cannot be read"))?;
     batch.clear();
-    for stamped in commands {
-        if stamped.seq != exchange.seq() + 1 || stamped.ts_event < exchange.now() {
-            return Err(damaged("a command out of order"));
+    let mut commands = commands.into_iter();
+    while let Some(next) = commands.as_slice().chunks(LOOK_AHEAD_MAX).next() {
+        let count = next.len();
+        exchange.look_ahead(next.iter().map(|stamped| &stamped.request));
+        for stamped in commands.by_ref().take(count) {
+            if stamped.seq != exchange.seq() + 1 || stamped.ts_event < exchange.now() {
+                return Err(damaged("a command out of order"));
+            }
+            let mut out = Events { events: &mut batch.events, ranking: &mut batch.ranking };
+            exchange.apply(&stamped, &mut out);
+            let (events_end, ranking_end) = (batch.events.len(), batch.ranking.len());
+            batch.steps.push(Step { stamped, origin: None, events_end, ranking_end });
         }
-        let mut out = Events { events: &mut batch.events, ranking: &mut batch.ranking };
-        exchange.apply(&stamped, &mut out);
-        let (events_end, ranking_end) = (batch.events.len(), batch.ranking.len());
-        batch.steps.push(Step { stamped, origin: None, events_end, ranking_end });
     }
     if exchange.seq() != record.last_seq {
         return Err(damaged("a missing command"));

@@ -149,14 +149,14 @@ impl Exchange {
             stopped_to_check,
             quotes: sorted(self.rfqs.quotes().map(QuoteRecord::of), |quote| quote.placed),
             standing: sorted(self.standing.iter().map(StandingRecord::of), |s| {
-                (s.live_since, s.owner.agent, s.capability)
+                (s.live_since, s.provider, s.capability)
             }),
             envelopes: sorted(envelopes, |(agent, envelope)| (*agent, envelope.capability)),
             horizons: sorted(
                 horizons.filter(|(_, horizon)| *horizon > TimestampNs::default()),
                 |(agent, _)| *agent,
             ),
-            client_ids: self.client_ids.iter().copied().collect(),
+            client_ids: self.client_ids.iter().collect(),
             sweeps: self.sweeps.iter().copied().collect(),
         }
     }

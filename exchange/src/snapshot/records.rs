@@ -52,7 +52,8 @@ records! {
     /// A standing quote, ended or not.
     pub(super) struct StandingRecord {
         capability: CapabilityId,
-        owner: Owner,
+        provider: AgentId,
+        agent_slot: u32,
         revision: u64,
         price: Micros,
         latency_ms: u32,
@@ -135,10 +136,11 @@ impl QuoteRecord {
 }
 
 impl StandingRecord {
-    pub(super) fn of(quote: &StandingQuote) -> Self {
+    pub(super) fn of(quote: StandingQuote) -> Self {
         Self {
             capability: quote.capability,
-            owner: quote.owner,
+            provider: quote.provider,
+            agent_slot: quote.agent_slot,
             revision: quote.revision,
             price: quote.price,
             latency_ms: quote.latency_ms,
@@ -160,7 +162,8 @@ impl StandingRecord {
             valid_until: self.valid_until,
         };
         let places = (self.priority, self.live_since);
-        let mut quote = StandingQuote::new(self.owner, self.capability, update, places);
+        let mut quote =
+            StandingQuote::new((self.provider, self.agent_slot), self.capability, update, places);
         (quote.capacity, quote.used_up) = (self.capacity, self.used_up);
         quote
     }

@@ -3,6 +3,9 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
+use std::hint::black_box;
+
+use crate::bench::measure::{Flow, Measure};
 
 /// A hasher as fast as the core's: one multiplication.
 #[derive(Default)]
@@ -28,65 +31,115 @@ type Map = HashMap<u64, usize, BuildHasherDefault<OneMultiply>>;
 #[derive(Clone, Copy)]
 pub struct FlatQuote {
     agent: u64,
-    auction: u64,
+    /// The auction, or the standing quote itself.
+    target: u64,
+    is_standing: bool,
     price: i64,
     valid_until: u64,
     /// What a real one carries besides.
-    _rest: [u64; 12],
+    _rest: [u64; 11],
 }
 
-/// Auctions that take quotes without thinking.
+/// Auctions that take quotes without thinking, and standing quotes.
 pub struct Floor {
     agents: Map,
     auctions: Map,
-    quotes: Vec<Vec<FlatQuote>>,
+    quotes: Vec<Auction>,
+    standing_slots: Map,
+    standing: Vec<FlatQuote>,
     copies: Vec<FlatQuote>,
     next_copy: usize,
+}
+
+/// The quotes of one auction; the oldest is overwritten when it is full.
+struct Auction {
+    quotes: Vec<FlatQuote>,
+    next: usize,
 }
 
 /// Quotes that are kept as copies before the oldest is overwritten.
 const COPIES: usize = 8_192;
 
+/// Quotes that an auction keeps.
+const QUOTES: usize = 64;
+
 impl Floor {
-    /// Makes auctions with room for `quotes` quotes each.
-    pub fn new(agents: u64, auctions: u64, quotes: usize) -> Self {
-        let map = |entries: u64| (0..).zip(0..entries).map(|(slot, key)| (spread(key), slot));
+    /// Makes auctions and standing quotes.
+    pub fn new(agents: usize, auctions: usize, standing: usize) -> Self {
+        let map = |entries: usize| (0..entries).map(|slot| (spread(slot), slot)).collect();
+        let nothing = FlatQuote::sealed(0, 0, 1);
+        let auction = |_| Auction { quotes: vec![nothing; QUOTES], next: 0 };
         Self {
-            agents: map(agents).collect(),
-            auctions: map(auctions).collect(),
-            quotes: (0..auctions).map(|_| Vec::with_capacity(quotes)).collect(),
-            copies: vec![FlatQuote::new(0, 0, 1); COPIES],
+            agents: map(agents),
+            auctions: map(auctions),
+            quotes: (0..auctions).map(auction).collect(),
+            standing_slots: map(standing),
+            standing: vec![nothing; standing],
+            copies: vec![nothing; COPIES],
             next_copy: 0,
         }
     }
 
+    /// Takes each quote, and measures those behind the first `warm_up`.
+    pub fn measure(
+        &mut self,
+        drawn: &[FlatQuote],
+        warm_up: usize,
+        timer_ns: u64,
+    ) -> anyhow::Result<Flow> {
+        let (warm_up, measured) = drawn.split_at(warm_up);
+        let mut taken = warm_up.iter().filter(|quote| self.take(quote)).count();
+        let mut measure = Measure::new(timer_ns)?;
+        for quote in measured {
+            measure.one(0, || taken += usize::from(self.take(black_box(quote))));
+        }
+        anyhow::ensure!(taken == drawn.len(), "the floor takes every quote");
+        measure.flow(None)
+    }
+
     /// Takes a quote. Returns whether it was accepted.
-    pub fn take(&mut self, quote: &FlatQuote) -> bool {
-        let (Some(_), Some(auction)) =
-            (self.agents.get(&quote.agent), self.auctions.get(&quote.auction))
+    fn take(&mut self, quote: &FlatQuote) -> bool {
+        let targets = if quote.is_standing { &self.standing_slots } else { &self.auctions };
+        let (Some(_), Some(target)) =
+            (self.agents.get(&quote.agent), targets.get(&quote.target).copied())
         else {
             return false;
         };
-        let quotes = &mut self.quotes[*auction];
-        if quote.price <= 0 || quote.valid_until == 0 || quotes.len() == quotes.capacity() {
+        if quote.price <= 0 || quote.valid_until == 0 {
             return false;
         }
-        quotes.push(*quote);
+        if quote.is_standing {
+            self.standing[target] = *quote;
+        } else {
+            self.quotes[target].insert(quote);
+        }
         self.copies[self.next_copy] = *quote;
         self.next_copy = (self.next_copy + 1) % COPIES;
         true
     }
 }
 
+impl Auction {
+    fn insert(&mut self, quote: &FlatQuote) {
+        self.quotes[self.next] = *quote;
+        self.next = (self.next + 1) % QUOTES;
+    }
+}
+
 impl FlatQuote {
     /// Makes a quote of an agent for an auction, both by number.
-    pub fn new(agent: u64, auction: u64, price: i64) -> Self {
-        let (agent, auction) = (spread(agent), spread(auction));
-        Self { agent, auction, price, valid_until: u64::MAX, _rest: [0; 12] }
+    pub fn sealed(agent: usize, auction: usize, price: i64) -> Self {
+        let (agent, target) = (spread(agent), spread(auction));
+        Self { agent, target, is_standing: false, price, valid_until: u64::MAX, _rest: [0; 11] }
+    }
+
+    /// Makes an update of a standing quote, by number.
+    pub fn standing(agent: usize, standing: usize, price: i64) -> Self {
+        Self { is_standing: true, ..Self::sealed(agent, standing, price) }
     }
 }
 
 /// Spreads small numbers over all of them, like the ids of the exchange.
-fn spread(number: u64) -> u64 {
-    (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+fn spread(number: usize) -> u64 {
+    (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

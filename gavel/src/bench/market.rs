@@ -1,13 +1,14 @@
 //! A market of the pure exchange for benches: enrolled agents, open RFQs, standing quotes.
 
 use anyhow::{Context as _, bail};
+use gavel_exchange::limits::CLIENT_IDS_MAX;
 use gavel_exchange::{Events, Exchange};
 use gavel_protocol::limits::AMOUNT_MAX;
 use gavel_protocol::{
-    AccountId, AdvanceTime, AgentId, Attributes, CapabilityId, ClientId, Command, Currency,
-    Deposit, Digest, DurationNs, EnrolAccount, EnrolAgent, Event, Found, ListCapability, Micros,
-    OpenRfq, Outcome, PublicKey, Ranked, Request, RfqTerms, Roles, SetStandingQuote, Settings,
-    Stamped, TimestampNs,
+    AccountId, AdvanceTime, AgentId, Attributes, CancelRfq, CapabilityId, ClientId, Command,
+    Currency, Deposit, Digest, DurationNs, EnrolAccount, EnrolAgent, Event, Found, ListCapability,
+    Micros, OpenRfq, Outcome, PublicKey, Ranked, Request, RfqTarget, RfqTerms, Roles,
+    SetStandingQuote, Settings, Stamped, TimestampNs,
 };
 
 /// When a bench's market begins: 2026-01-01 00:00 UTC.
@@ -18,6 +19,12 @@ const TICK: DurationNs = DurationNs::from_nanos(200);
 
 /// How long quotes are valid.
 const VALID: DurationNs = DurationNs::from_secs(20 * 3_600);
+
+/// Agents that fill the table of client ids.
+pub const FILLING_AGENTS: usize = 1_000;
+
+/// What every agent begins with. All of it together must fit the ledger.
+const DEPOSIT: Micros = Micros::new(100_000_000_000_000);
 
 /// The exchange, driven by hand.
 pub struct Market {
@@ -83,9 +90,8 @@ impl Market {
     /// Lets time pass, and what is due take effect.
     pub fn pass(&mut self, duration: DurationNs) {
         self.now = self.now.after(duration);
-        while self.exchange.is_due(self.now) {
-            let command = Command::AdvanceTime(AdvanceTime {});
-            let stamped = self.stamp(Request { agent: AgentId::EXCHANGE, command });
+        while let Some(due) = self.due() {
+            let stamped = self.stamp(due);
             self.step(&stamped);
         }
     }
@@ -97,6 +103,74 @@ impl Market {
         self.step(&stamped);
         let first = self.events.first().context("every command yields an event")?;
         first.outcome().map_err(|reason| anyhow::anyhow!("{reason}"))
+    }
+
+    /// Applies what is due and then a request, appends it all to `stream`, and shows each event, with
+    /// the ranked list if it is a close.
+    pub fn record(
+        &mut self,
+        request: Request,
+        stream: &mut Vec<Stamped>,
+        mut happened: impl FnMut(&Event, &[Ranked]),
+    ) {
+        self.now = self.now.after(TICK);
+        let mut request = Some(request);
+        while let Some(next) = self.due().or_else(|| request.take()) {
+            let stamped = self.stamp(next);
+            self.step(&stamped);
+            stream.push(stamped);
+            let mut rest = self.ranking.as_slice();
+            for event in &self.events {
+                let mut of_close: &[Ranked] = &[];
+                if let Event::RfqClosed(closed) = event {
+                    (of_close, rest) = rest.split_at(closed.ranked as usize);
+                }
+                happened(event, of_close);
+            }
+        }
+    }
+
+    /// Lets time pass; what falls due comes before the next request.
+    pub fn wait(&mut self, duration: DurationNs) {
+        self.now = self.now.after(duration);
+    }
+
+    /// Applies a recorded stream; so many commands at a time are looked ahead at.
+    pub fn replay(&mut self, stream: &[Stamped], ahead: usize) {
+        for few in stream.chunks(ahead) {
+            self.look_ahead(few);
+            for stamped in few {
+                self.step(stamped);
+            }
+        }
+    }
+
+    /// Lets the exchange look at what comes next.
+    pub fn look_ahead(&self, next: &[Stamped]) {
+        self.exchange.look_ahead(next.iter().map(|stamped| &stamped.request));
+    }
+
+    /// Fills the table of client ids, evenly over the first agents: with cancels that came too early,
+    /// each of which is remembered with its target.
+    pub fn fill_client_ids(&mut self) -> anyhow::Result<()> {
+        let agents = self.agents.len().min(FILLING_AGENTS);
+        for number in 0..CLIENT_IDS_MAX.div_ceil(2) as usize {
+            let request = self.early_cancel(self.agents[number % agents]);
+            self.apply(request)?;
+        }
+        Ok(())
+    }
+
+    /// Returns a cancel of what has not been asked for yet.
+    pub fn early_cancel(&mut self, agent: AgentId) -> Request {
+        let (client_id, target) = (self.client_id(), RfqTarget::ClientId(self.client_id()));
+        Request { agent, command: Command::CancelRfq(CancelRfq { client_id, target }) }
+    }
+
+    /// Returns the step that is due, if any.
+    fn due(&self) -> Option<Request> {
+        let command = Command::AdvanceTime(AdvanceTime {});
+        self.exchange.is_due(self.now).then_some(Request { agent: AgentId::EXCHANGE, command })
     }
 
     /// Gives requests their places and times, as if they came one after the other.
@@ -199,7 +273,7 @@ impl Market {
 
     fn deposit(&mut self, account: AccountId) -> anyhow::Result<()> {
         let client_id = self.client_id();
-        let (amount, currency) = (Micros::new(AMOUNT_MAX / 2), Currency::USD);
+        let (amount, currency) = (DEPOSIT, Currency::USD);
         let deposit = Deposit { client_id, account, amount, currency };
         self.operate(Command::Deposit(deposit)).map(drop)
     }

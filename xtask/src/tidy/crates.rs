@@ -42,12 +42,12 @@ const EXTERNAL: &[(&str, External)] = &[
         "gavel-exchange",
         External::These(&[
             "blake3",
-            "blowfish",
             "hashbrown",
             "proptest",
             "rkyv",
             "rustc-hash",
             "slab",
+            "speck-cipher",
             "thiserror",
         ]),
     ),
