@@ -46,8 +46,8 @@ pub struct Mix {
     pub standing_cancels: u32,
     pub deliveries: u32,
     pub acceptances: u32,
-    /// A contract that is not delivered by then expires.
-    pub delivery_within_us: u64,
+    /// A delivery that nobody has accepted by then is accepted by silence.
+    pub acceptance_within_us: u64,
     /// Commands before the measured ones, so that the market is in its steady state.
     pub warm_up: usize,
 }
@@ -67,9 +67,9 @@ pub const MIX: Mix = Mix {
     quote_cancels: 20,
     rfq_cancels: 10,
     standing_cancels: 20,
-    deliveries: 25,
-    acceptances: 25,
-    delivery_within_us: 20_000,
+    deliveries: 40,
+    acceptances: 10,
+    acceptance_within_us: 20_000,
     warm_up: 300_000,
 };
 
@@ -292,7 +292,7 @@ impl Model {
         let (agent, capability) = (self.agent(), self.rng.random_range(0..MIX.capabilities));
         let mut request = self.market.rfq(agent, capability, window);
         if let Command::OpenRfq(open) = &mut request.command {
-            open.rfq.delivery_within = DurationNs::from_nanos(MIX.delivery_within_us * 1_000);
+            open.rfq.acceptance_within = DurationNs::from_nanos(MIX.acceptance_within_us * 1_000);
         }
         request
     }
