@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use gavel_protocol::limits::AWARDS_PER_RFQ_MAX;
 use gavel_protocol::{
     AccountId, Breakdown, Format, LossReason, Micros, Offer, QuoteRef, Ranked, RankedResult,
-    RfqTerms,
+    RfqTerms, Scoring,
 };
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -131,8 +131,10 @@ pub fn clear(
     let (mut left, mut last_score) = (terms.quantity, None);
     let mut losing = Losing::default();
     for (entry, place) in ranked.iter_mut().zip(order.iter()) {
+        // What comes after the last winner has lost; the second price still needs the best of it.
+        let settled = terms.format == Format::FirstPrice || losing.other.is_some();
         let candidate = &candidates[index_of(*place)];
-        if candidate.barred.is_some() {
+        if candidate.barred.is_some() || (left == 0 && settled) {
             break;
         }
         let most = candidate.offer.quantity.min(terms.quantity);
@@ -192,6 +194,9 @@ pub fn rank(clearing: &mut Clearing, terms: &RfqTerms, ranking: &mut Vec<Ranked>
 
 /// Returns what a candidate asks for with everything that counts.
 fn score(candidate: &Candidate, terms: &RfqTerms) -> Micros {
+    if terms.scoring == Scoring::default() {
+        return candidate.offer.price;
+    }
     let Breakdown { price, latency, reputation, .. } = candidate.breakdown(terms);
     let sum = price.plus(latency).and_then(|sum| sum.plus(reputation));
     sum.expect("invariant: weights are limited so that every score fits")
