@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use gavel_protocol::Micros;
 use gavel_simulator::economy::{MarketReport, Population, Venue, VenueReport, plots, run, sweep};
 
-const POPULATIONS: [&str; 6] = ["honest", "slow", "mixed", "strategic", "hostile", "commodity"];
+const POPULATIONS: [&str; 8] =
+    ["honest", "slow", "mixed", "strategic", "vickrey", "hostile", "scored", "commodity"];
 
 #[test]
 fn the_same_seed_yields_the_same_report() {

@@ -6,7 +6,7 @@ use gavel_protocol::{
     AdvanceTime, AgentId, Attributes, CancelStandingQuote, CapabilityId, ClientId, Command,
     Currency, Deposit, Digest, DurationNs, EnrolAccount, EnrolAgent, Event, Found, ListCapability,
     Micros, Name, OpenRfq, Outcome, PublicKey, Ranked, RejectReason, Request, RfqTerms, Roles,
-    SetStandingQuote, Settings, Stamped, TimestampNs,
+    Scoring, SetStandingQuote, Settings, Stamped, TimestampNs,
 };
 
 use super::error::EconomyError;
@@ -129,6 +129,13 @@ impl Market {
     pub(super) fn open_rfq(&mut self, world: &World<'_>, job: &Job, window: DurationNs) -> Command {
         let rfq = RfqTerms {
             format: world.population.format,
+            scoring: Scoring {
+                reputation_per_bps: world
+                    .population
+                    .reputation_per_bps
+                    .map_or(Micros::ZERO, |amount| amount.micros()),
+                ..Scoring::default()
+            },
             window,
             delivery_within: DELIVERY_WITHIN,
             acceptance_within: ACCEPTANCE_WITHIN,

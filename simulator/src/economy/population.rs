@@ -32,6 +32,8 @@ pub struct Population {
     pub capabilities: u32,
     /// How the exchange clears.
     pub format: Format,
+    /// What each basis point of missing reputation adds to a quote's score, if anything.
+    pub reputation_per_bps: Option<Amount>,
     /// How long an RFQ collects sealed quotes.
     pub window_ms: u32,
     /// The share of RFQs that are cleared at once against standing quotes, in basis points.
