@@ -166,7 +166,7 @@ impl Exchange {
         let Some(revision) = contract.standing_revision else { return };
         let (provider, capability) = (contract.parties.provider, contract.capability);
         let units = (revision, contract.quantity);
-        if let Some(quote) = self.standing.give_back(provider, capability, units, self.seq) {
+        if let Some(quote) = self.standing.give_back(provider, capability, units) {
             out.push(standing_set(&quote));
         }
     }

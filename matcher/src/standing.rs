@@ -35,8 +35,6 @@ pub struct StandingQuote {
     pub valid_until: TimestampNs,
     /// The place among ties.
     pub priority: u64,
-    /// The sequence number of the command since which it can be awarded.
-    pub live_since: u64,
 }
 
 /// What a provider wants its standing quote to be.
@@ -75,13 +73,6 @@ struct Offer {
 
 const _: () = assert!(size_of::<Offer>() == 64);
 
-/// What is touched only when a standing quote begins and ends.
-#[derive(Debug)]
-struct Presence {
-    live_since: u64,
-    of_agent: Links,
-}
-
 /// A capability's book.
 #[derive(Debug)]
 struct Listed {
@@ -95,7 +86,8 @@ struct Listed {
 #[derive(Debug)]
 pub struct StandingQuotes {
     offers: Vec<Offer>,
-    presences: Vec<Presence>,
+    /// Their places in their agents' chains, touched only when they begin and end.
+    links: Vec<Links>,
     /// Slots by agent and book.
     slots: Index,
     /// In the order of listing.
@@ -112,7 +104,7 @@ impl StandingQuotes {
     pub fn new(agents_max: u32) -> Self {
         Self {
             offers: Vec::with_capacity(STANDING_QUOTES_MAX as usize),
-            presences: Vec::with_capacity(STANDING_QUOTES_MAX as usize),
+            links: Vec::with_capacity(STANDING_QUOTES_MAX as usize),
             slots: Index::new(STANDING_QUOTES_MAX),
             listed: Vec::with_capacity(CAPABILITIES_MAX as usize),
             books: Index::new(CAPABILITIES_MAX),
@@ -145,7 +137,7 @@ impl StandingQuotes {
     pub fn at(&self, slot: u32) -> StandingQuote {
         let offer = &self.offers[slot as usize];
         let Listed { capability, .. } = self.listed[usize::from(offer.book)];
-        offer.quote(capability, self.presences[slot as usize].live_since)
+        offer.quote(capability)
     }
 
     /// Returns an agent's standing quote, ended or not.
@@ -195,7 +187,7 @@ impl StandingQuotes {
         let mut next = self.of_agents.get(agent_slot as usize).and_then(Chain::first);
         core::iter::from_fn(move || {
             let slot = next?;
-            next = self.presences[slot as usize].of_agent.after();
+            next = self.links[slot as usize].after();
             Some(self.at(slot))
         })
     }
@@ -213,7 +205,7 @@ impl StandingQuotes {
         priority: u64,
     ) -> Result<(), RejectReason> {
         self.check_room(capability)?;
-        self.insert(StandingQuote::new(provider, capability, update, (priority, priority)));
+        self.insert(StandingQuote::new(provider, capability, update, priority));
         Ok(())
     }
 
@@ -239,19 +231,18 @@ impl StandingQuotes {
             self.listed[usize::from(offer.book)].book.set(offer.place, before, offer.key());
         }
         if !was_live {
-            self.begin(slot, priority);
+            self.begin(slot);
         }
     }
 
     /// Puts back `quantity` units that were awarded on the revision `revision` of an agent's standing
-    /// quote, and returns it; nothing if it has been changed or has ended otherwise since. Units that
-    /// come back to one that was used up take the place `priority` among ties.
+    /// quote, and returns it; nothing if it has been changed or has ended otherwise since. It keeps its
+    /// place among ties.
     pub fn give_back(
         &mut self,
         agent: AgentId,
         capability: CapabilityId,
         (revision, quantity): (u64, u32),
-        priority: u64,
     ) -> Option<StandingQuote> {
         let slot = self.slot(agent, capability)?;
         let offer = &mut self.offers[slot as usize];
@@ -262,10 +253,10 @@ impl StandingQuotes {
         offer.capacity = capacity.expect("invariant: what comes back was offered before");
         assert!(offer.capacity <= offer.offered, "invariant: no more comes back than was taken");
         if offer.used_up {
-            (offer.used_up, offer.priority) = (false, priority);
+            offer.used_up = false;
             let book = &mut self.listed[usize::from(offer.book)].book;
             book.set(offer.place, Key::ENDED, offer.key());
-            self.begin(slot, priority);
+            self.begin(slot);
         }
         Some(self.at(slot))
     }
@@ -332,11 +323,8 @@ impl StandingQuotes {
     ) {
         let Some(book) = self.book(capability) else { return };
         let Listed { capability, book, .. } = &mut self.listed[usize::from(book)];
-        let (offers, presences) = (&self.offers, &self.presences);
-        book.visit(&mut self.frontier, |slot| {
-            let slot = slot as usize;
-            visit(&offers[slot].quote(*capability, presences[slot].live_since))
-        });
+        let offers = &self.offers;
+        book.visit(&mut self.frontier, |slot| visit(&offers[slot as usize].quote(*capability)));
     }
 
     /// Puts back a standing quote as it was.
@@ -382,20 +370,19 @@ impl StandingQuotes {
         };
         in_book.set(place, Key::ENDED, offer.key());
         self.offers.push(offer);
-        self.presences.push(Presence { live_since: quote.live_since, of_agent: Links::default() });
+        self.links.push(Links::default());
         self.slots.insert(hash(quote.provider, book), slot);
         if quote.is_live() {
-            self.begin(slot, quote.live_since);
+            self.begin(slot);
         }
     }
 
     /// Notes that the standing quote in `slot` can be awarded from now on.
-    fn begin(&mut self, slot: u32, live_since: u64) {
+    fn begin(&mut self, slot: u32) {
         let Offer { agent_slot, book, .. } = self.offers[slot as usize];
         self.listed[usize::from(book)].live += 1;
-        self.presences[slot as usize].live_since = live_since;
         let chain = of_agent(&mut self.of_agents, agent_slot);
-        chain.push(self.presences.as_mut_slice(), slot, links);
+        chain.push(self.links.as_mut_slice(), slot, in_chain);
     }
 
     fn end_at(&mut self, slot: u32) {
@@ -406,7 +393,7 @@ impl StandingQuotes {
         listed.live -= 1;
         offer.capacity = 0;
         let chain = of_agent(&mut self.of_agents, offer.agent_slot);
-        chain.remove(self.presences.as_mut_slice(), slot, links);
+        chain.remove(self.links.as_mut_slice(), slot, in_chain);
     }
 }
 
@@ -419,7 +406,7 @@ impl Offer {
         }
     }
 
-    fn quote(&self, capability: CapabilityId, live_since: u64) -> StandingQuote {
+    fn quote(&self, capability: CapabilityId) -> StandingQuote {
         StandingQuote {
             capability,
             provider: self.provider,
@@ -432,7 +419,6 @@ impl Offer {
             used_up: self.used_up,
             valid_until: self.valid_until,
             priority: self.priority,
-            live_since,
         }
     }
 }
@@ -448,7 +434,7 @@ impl StandingQuote {
         (provider, agent_slot): (AgentId, u32),
         capability: CapabilityId,
         update: Update,
-        (priority, live_since): (u64, u64),
+        priority: u64,
     ) -> Self {
         let Update { revision, price, latency_ms, capacity, valid_until } = update;
         Self {
@@ -463,13 +449,12 @@ impl StandingQuote {
             used_up: false,
             valid_until,
             priority,
-            live_since,
         }
     }
 }
 
-fn links(presences: &mut [Presence], slot: u32) -> &mut Links {
-    &mut presences[slot as usize].of_agent
+fn in_chain(links: &mut [Links], slot: u32) -> &mut Links {
+    &mut links[slot as usize]
 }
 
 fn of_agent(agents: &mut Vec<Chain>, slot: u32) -> &mut Chain {

@@ -148,9 +148,7 @@ impl Exchange {
             stopped,
             stopped_to_check,
             quotes: sorted(self.rfqs.quotes().map(QuoteRecord::of), |quote| quote.placed),
-            standing: sorted(self.standing.iter().map(StandingRecord::of), |s| {
-                (s.live_since, s.provider, s.capability)
-            }),
+            standing: self.standing_records(),
             envelopes: sorted(envelopes, |(agent, envelope)| (*agent, envelope.capability)),
             horizons: sorted(
                 horizons.filter(|(_, horizon)| *horizon > TimestampNs::default()),
@@ -225,6 +223,16 @@ impl Exchange {
         }
         exchange.sweeps.extend(snapshot.sweeps);
         exchange
+    }
+
+    /// Returns the live standing quotes in the order of their agents' chains, and then the ended ones.
+    fn standing_records(&self) -> Vec<StandingRecord> {
+        let agents = (0..).zip(self.directory.agents());
+        let live = agents.flat_map(|(slot, _)| self.standing.live_of(slot));
+        let mut records: Vec<_> = live.map(StandingRecord::of).collect();
+        let ended = self.standing.iter().filter(|quote| !quote.is_live());
+        records.extend(sorted(ended.map(StandingRecord::of), |s| (s.provider, s.capability)));
+        records
     }
 
     fn deadline_records(&self) -> Vec<DeadlineRecord> {

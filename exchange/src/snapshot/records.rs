@@ -62,7 +62,6 @@ records! {
         used_up: bool,
         valid_until: TimestampNs,
         priority: u64,
-        live_since: u64,
     }
 
     /// What the quotes that stand by for one RFQ have in common.
@@ -149,7 +148,6 @@ impl StandingRecord {
             used_up: quote.used_up,
             valid_until: quote.valid_until,
             priority: quote.priority,
-            live_since: quote.live_since,
         }
     }
 
@@ -161,9 +159,12 @@ impl StandingRecord {
             capacity: self.offered,
             valid_until: self.valid_until,
         };
-        let places = (self.priority, self.live_since);
-        let mut quote =
-            StandingQuote::new((self.provider, self.agent_slot), self.capability, update, places);
+        let mut quote = StandingQuote::new(
+            (self.provider, self.agent_slot),
+            self.capability,
+            update,
+            self.priority,
+        );
         (quote.capacity, quote.used_up) = (self.capacity, self.used_up);
         quote
     }

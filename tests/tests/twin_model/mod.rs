@@ -234,9 +234,6 @@ impl Twin {
         if let Some(quote) = &mut self.standing[contract.provider]
             && contract.standing == Some(quote.revision)
         {
-            if quote.capacity == 0 {
-                quote.place = self.tick;
-            }
             quote.capacity += contract.quantity;
         }
     }
