@@ -4,8 +4,9 @@ use gavel_matcher::limits::STANDING_CONSIDERED_MAX;
 use gavel_matcher::{Candidate, Owner, Quote, Rfq, StandingQuote, clear};
 use gavel_protocol::limits::QUANTITY_MAX;
 use gavel_protocol::{
-    CancelCause, CapabilityId, Event, Format, LossReason, Micros, Movement, NoQuoteReason, Offer,
-    QuoteRef, Ranked, RankedResult, RfqClosed, RfqResult, RfqTerms, TimestampNs,
+    CancelCause, CapabilityId, Currency, Event, Format, LossReason, Micros, Movement,
+    NoQuoteReason, Offer, QuoteRef, Ranked, RankedResult, RfqClosed, RfqResult, RfqTerms,
+    TimestampNs,
 };
 use gavel_settlement::{Ledger, return_bond};
 
@@ -117,16 +118,8 @@ impl Exchange {
             if !exposures.may_contract(owner.slots.account) {
                 candidate.bar(LossReason::ContractLimit);
             }
-            if candidate.bond > Micros::ZERO {
-                let available = ledger.balance(owner.account, rfq.terms.currency).available;
-                let others = clearing.candidates.iter().filter(|other| {
-                    other.quote == QuoteRef::Standing
-                        && other.owner.account == candidate.owner.account
-                });
-                let pledged: i64 = others.map(|other| other.bond.raw()).sum();
-                if available.raw() - pledged < candidate.bond.raw() {
-                    candidate.bar(LossReason::Unbonded);
-                }
+            if !can_put_up(&candidate, &clearing.candidates, ledger, rfq.terms.currency) {
+                candidate.bar(LossReason::Unbonded);
             }
             visited += 1;
             if candidate.barred.is_none() {
@@ -271,6 +264,26 @@ fn standing_candidate(quote: &StandingQuote, owner: Owner, terms: &RfqTerms) -> 
         candidate.bar(LossReason::Unbonded);
     }
     candidate
+}
+
+/// Returns whether the account of a standing quote has the bond for it, and for its other standing
+/// quotes among `gathered`.
+fn can_put_up(
+    candidate: &Candidate,
+    gathered: &[Candidate],
+    ledger: &Ledger,
+    currency: Currency,
+) -> bool {
+    if candidate.bond == Micros::ZERO {
+        return true;
+    }
+    let account = candidate.owner.account;
+    let others = gathered
+        .iter()
+        .filter(|other| other.quote == QuoteRef::Standing && other.owner.account == account);
+    // As i128: what quotes that cannot win ask for need not fit together.
+    let asked: i128 = others.chain([candidate]).map(|other| i128::from(other.bond.raw())).sum();
+    asked <= i128::from(ledger.balance(account, currency).available.raw())
 }
 
 /// Gives back what was put up for a sealed quote.
