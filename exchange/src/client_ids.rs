@@ -74,6 +74,9 @@ pub(crate) struct ClientIds {
     queue_of: Index,
     /// The entries of all agents, oldest first.
     all: Chain,
+    /// Clients choose their ids: without a number that they do not know, they could choose such that
+    /// lie in one place.
+    seed: u64,
 }
 
 impl ClientIds {
@@ -86,7 +89,14 @@ impl ClientIds {
             queues: Vec::with_capacity(AGENTS_MAX as usize),
             queue_of: Index::new(AGENTS_MAX),
             all: Chain::default(),
+            seed: 0,
         }
+    }
+
+    /// Sets the number that clients do not know, before the first id is remembered.
+    pub(crate) fn set_seed(&mut self, seed: u64) {
+        assert!(self.entries.is_empty(), "invariant: the seed comes before what is hashed with it");
+        self.seed = seed;
     }
 
     /// Returns what is remembered of an id.
@@ -98,7 +108,7 @@ impl ClientIds {
     /// Reads where [`ClientIds::find`] and [`ClientIds::remember`] will look first.
     pub(crate) fn look_ahead(&self, agent: AgentId, client_id: ClientId) {
         self.queue_of.look_ahead(index::hash([agent.raw()]));
-        self.index.look_ahead(hash(agent, client_id));
+        self.index.look_ahead(self.hash(agent, client_id));
     }
 
     /// Reads what the next `count` ids to be remembered will push out.
@@ -107,7 +117,7 @@ impl ClientIds {
             return;
         }
         for oldest in self.iter().take(count) {
-            self.index.look_ahead(hash(oldest.agent, oldest.client_id));
+            self.index.look_ahead(self.hash(oldest.agent, oldest.client_id));
         }
     }
 
@@ -156,7 +166,8 @@ impl ClientIds {
                 u32::try_from(self.entries.len() - 1).expect("fewer than CLIENT_IDS_MAX")
             }
         };
-        self.index.insert(hash(agent, client_id), slot);
+        let hash = self.hash(agent, client_id);
+        self.index.insert(hash, slot);
         self.all.push(self.entries.as_mut_slice(), slot, of_all);
         let queue = &mut self.queues[queue as usize];
         match queue.len {
@@ -209,7 +220,7 @@ impl ClientIds {
         if client_id > self.queues[queue as usize].greatest {
             return None;
         }
-        self.index.find(hash(agent, client_id), |slot| {
+        self.index.find(self.hash(agent, client_id), |slot| {
             let entry = &self.entries[slot as usize];
             entry.client_id == client_id && entry.queue == queue
         })
@@ -220,6 +231,11 @@ impl ClientIds {
         let Answer { body, ts_event, outcome } = self.answers[slot as usize];
         let agent = self.queues[queue as usize].agent;
         Remembered { agent, client_id, body, ts_event, outcome }
+    }
+
+    fn hash(&self, agent: AgentId, client_id: ClientId) -> u64 {
+        let [upper, lower] = halves(client_id.raw());
+        index::hash([self.seed ^ agent.raw(), upper, lower])
     }
 
     /// Makes room for another entry of the agent with this queue, and returns the slot that became
@@ -244,7 +260,9 @@ impl ClientIds {
         queue.horizon = queue.horizon.max(client_id.created());
         queue.first = next_of_agent;
         queue.len -= 1;
-        self.index.remove(hash(queue.agent, client_id), slot);
+        let agent = queue.agent;
+        let hash = self.hash(agent, client_id);
+        self.index.remove(hash, slot);
         self.all.remove(self.entries.as_mut_slice(), slot, of_all);
         slot
     }
@@ -252,11 +270,6 @@ impl ClientIds {
 
 fn of_all(entries: &mut [Entry], slot: u32) -> &mut Links {
     &mut entries[slot as usize].of_all
-}
-
-fn hash(agent: AgentId, client_id: ClientId) -> u64 {
-    let [upper, lower] = halves(client_id.raw());
-    index::hash([agent.raw(), upper, lower])
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "each half has the bits that it keeps")]

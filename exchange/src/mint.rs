@@ -17,6 +17,9 @@ const KIND_SHIFT: u32 = SEQ_BITS + INDEX_BITS;
 /// with this context, of the key that is state.
 const KEY_CONTEXT: &str = "gavel 2026 the permutation of ids, Speck64/128";
 
+/// What the seed of hashes is derived for, in the same way.
+const SEED_CONTEXT: &str = "gavel 2026 the seed of hashes";
+
 /// Makes ids, each once.
 pub(crate) struct Mint {
     key: Digest,
@@ -37,6 +40,13 @@ impl Mint {
     /// Returns the key.
     pub(crate) fn key(&self) -> Digest {
         self.key
+    }
+
+    /// Returns a number that follows from the key and tells nothing of it.
+    pub(crate) fn seed(&self) -> u64 {
+        let derived = blake3::derive_key(SEED_CONTEXT, self.key.as_bytes());
+        let first = derived.first_chunk().expect("a hash has 32 bytes");
+        u64::from_le_bytes(*first)
     }
 
     /// Begins the step of a command.

@@ -21,6 +21,7 @@ impl Exchange {
             return Err(RejectReason::AlreadyFounded);
         }
         let mut mint = Mint::new(c.id_key);
+        self.client_ids.set_seed(mint.seed());
         mint.begin(self.seq);
         self.founding = Some(Founding { name: c.name, settings: c.settings, mint });
 

@@ -171,10 +171,10 @@ impl Exchange {
         exchange.seq = snapshot.seq;
         exchange.clock = Clock { now: snapshot.now, outage: snapshot.outage };
         exchange.halted = snapshot.halted;
-        exchange.founding = snapshot.founding.map(|record| Founding {
-            name: record.name,
-            settings: record.settings,
-            mint: Mint::new(record.id_key),
+        exchange.founding = snapshot.founding.map(|record| {
+            let mint = Mint::new(record.id_key);
+            exchange.client_ids.set_seed(mint.seed());
+            Founding { name: record.name, settings: record.settings, mint }
         });
         for (account, exposure) in snapshot.accounts {
             exchange.exposures.restore(account, exposure);
