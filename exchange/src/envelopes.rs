@@ -1,23 +1,26 @@
 //! Offer envelopes: the signed bounds of standing quotes, one per agent and capability.
 
+use alloc::vec::Vec;
+
+use gavel_matcher::index::{self, Index};
 use gavel_protocol::{AgentId, CapabilityId, OfferEnvelope, RejectReason};
-use hashbrown::HashMap;
-use rustc_hash::FxBuildHasher;
 
 use crate::limits::ENVELOPES_MAX;
 
 /// The last envelope of each agent for each capability.
 #[derive(Debug)]
 pub(crate) struct Envelopes {
-    signed: HashMap<(AgentId, CapabilityId), OfferEnvelope, FxBuildHasher>,
+    signed: Vec<(AgentId, OfferEnvelope)>,
+    places: Index,
 }
 
 impl Envelopes {
-    /// Makes room for every envelope there may be. A map gets twice its number of entries: it never
-    /// grows by rehashing below half its capacity.
+    /// Makes room for every envelope there may be.
     pub(crate) fn new() -> Self {
-        let entries = 2 * ENVELOPES_MAX as usize;
-        Self { signed: HashMap::with_capacity_and_hasher(entries, FxBuildHasher) }
+        Self {
+            signed: Vec::with_capacity(ENVELOPES_MAX as usize),
+            places: Index::new(ENVELOPES_MAX),
+        }
     }
 
     /// Keeps an envelope, in place of the one before it.
@@ -30,11 +33,16 @@ impl Envelopes {
         agent: AgentId,
         envelope: OfferEnvelope,
     ) -> Result<(), RejectReason> {
-        let key = (agent, envelope.capability);
-        if self.signed.len() >= ENVELOPES_MAX as usize && !self.signed.contains_key(&key) {
+        if let Some(place) = self.place(agent, envelope.capability) {
+            self.signed[place as usize].1 = envelope;
+            return Ok(());
+        }
+        if self.signed.len() >= ENVELOPES_MAX as usize {
             return Err(RejectReason::TableFull);
         }
-        self.signed.insert(key, envelope);
+        let place = u32::try_from(self.signed.len()).expect("fewer than ENVELOPES_MAX");
+        self.places.insert(hash(agent, envelope.capability), place);
+        self.signed.push((agent, envelope));
         Ok(())
     }
 
@@ -43,11 +51,22 @@ impl Envelopes {
         if self.signed.is_empty() {
             return None;
         }
-        self.signed.get(&(agent, capability))
+        self.place(agent, capability).map(|place| &self.signed[place as usize].1)
     }
 
     /// Returns every envelope, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (AgentId, &OfferEnvelope)> {
-        self.signed.iter().map(|((agent, _), envelope)| (*agent, envelope))
+        self.signed.iter().map(|(agent, envelope)| (*agent, envelope))
     }
+
+    fn place(&self, agent: AgentId, capability: CapabilityId) -> Option<u32> {
+        self.places.find(hash(agent, capability), |place| {
+            let (signer, envelope) = &self.signed[place as usize];
+            *signer == agent && envelope.capability == capability
+        })
+    }
+}
+
+fn hash(agent: AgentId, capability: CapabilityId) -> u64 {
+    index::hash([agent.raw(), capability.raw()])
 }

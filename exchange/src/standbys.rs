@@ -1,5 +1,6 @@
 //! Standbys: losers that stay ready to take over from a winner that fails.
 
+use gavel_matcher::index::{self, Index};
 use gavel_matcher::{Candidate, Chain, Links, Owner, Rfq};
 use gavel_protocol::limits::STANDBYS_PER_RFQ_MAX;
 use gavel_protocol::{
@@ -7,8 +8,6 @@ use gavel_protocol::{
     RfqTerms, StandbyEnded,
 };
 use gavel_settlement::{Contract, return_bond};
-use hashbrown::HashMap;
-use rustc_hash::FxBuildHasher;
 use slab::Slab;
 
 use crate::closing::push_movement;
@@ -20,7 +19,8 @@ use crate::limits::STANDBYS_MAX;
 /// The quotes that stand by, best first within each RFQ.
 #[derive(Debug)]
 pub(crate) struct Standbys {
-    groups: HashMap<RfqId, Group, FxBuildHasher>,
+    groups: Slab<(RfqId, Group)>,
+    places: Index,
     all: Slab<Standby>,
 }
 
@@ -82,26 +82,26 @@ impl Standby {
 }
 
 impl Standbys {
-    /// Makes room for everything that may stand by. A map gets twice its number of entries: it never
-    /// grows by rehashing below half its capacity.
+    /// Makes room for everything that may stand by.
     pub(crate) fn new() -> Self {
-        let groups = 2 * STANDBYS_MAX as usize;
         Self {
-            groups: HashMap::with_capacity_and_hasher(groups, FxBuildHasher),
+            groups: Slab::with_capacity(STANDBYS_MAX as usize),
+            places: Index::new(STANDBYS_MAX),
             all: Slab::with_capacity(STANDBYS_MAX as usize),
         }
     }
 
     /// Adds a group without quotes.
     pub(crate) fn add_group(&mut self, rfq: RfqId, group: Group) {
-        self.groups.insert(rfq, group);
+        let place = u32::try_from(self.groups.insert((rfq, group))).expect("fewer than standbys");
+        self.places.insert(index::hash([rfq.raw()]), place);
     }
 
     /// Adds a quote to its group, behind those that are there, and returns its slot.
     pub(crate) fn add(&mut self, standby: Standby) -> u32 {
         let slot = u32::try_from(self.all.insert(standby)).expect("fewer than STANDBYS_MAX");
-        let group = self.groups.get_mut(&standby.rfq);
-        let group = group.expect("invariant: a group comes before its quotes");
+        let group = self.place(standby.rfq).expect("invariant: a group comes before its quotes");
+        let (_, group) = &mut self.groups[group as usize];
         group.chain.push(&mut self.all, slot, links);
         slot
     }
@@ -113,7 +113,7 @@ impl Standbys {
 
     /// Returns every group, in no particular order.
     pub(crate) fn groups(&self) -> impl Iterator<Item = (RfqId, &Group)> {
-        self.groups.iter().map(|(rfq, group)| (*rfq, group))
+        self.groups.iter().map(|(_, (rfq, group))| (*rfq, group))
     }
 
     fn is_full(&self) -> bool {
@@ -121,7 +121,16 @@ impl Standbys {
     }
 
     fn first_of(&self, rfq: RfqId) -> Option<u32> {
-        self.groups.get(&rfq)?.chain.first()
+        self.group(rfq)?.chain.first()
+    }
+
+    fn group(&self, rfq: RfqId) -> Option<&Group> {
+        self.place(rfq).map(|place| &self.groups[place as usize].1)
+    }
+
+    fn place(&self, rfq: RfqId) -> Option<u32> {
+        let is_it = |place: u32| self.groups[place as usize].0 == rfq;
+        self.places.find(index::hash([rfq.raw()]), is_it)
     }
 
     /// Returns the quotes of an RFQ with their slots, best first.
@@ -138,11 +147,13 @@ impl Standbys {
     /// Removes the quote in a slot, and returns it and its group.
     fn remove(&mut self, slot: u32) -> (Standby, Group) {
         let rfq = self.at(slot).rfq;
-        let group = self.groups.get_mut(&rfq).expect("invariant: a quote is in its group");
+        let place = self.place(rfq).expect("invariant: a quote is in its group");
+        let (_, group) = &mut self.groups[place as usize];
         group.chain.remove(&mut self.all, slot, links);
         let group = *group;
         if group.chain.is_empty() {
-            self.groups.remove(&rfq);
+            self.groups.remove(place as usize);
+            self.places.remove(index::hash([rfq.raw()]), place);
         }
         (self.all.remove(slot as usize), group)
     }
@@ -188,7 +199,7 @@ impl Exchange {
     /// Returns the slot of the best quote that can take over a contract whose provider failed.
     pub(crate) fn successor(&self, slot: u32) -> Option<u32> {
         let contract = self.contracts.at(slot);
-        let group = self.standbys.groups.get(&contract.rfq)?;
+        let group = self.standbys.group(contract.rfq)?;
         let can = |standby: &Standby| self.can_take_over(slot, contract, standby, group);
         self.standbys.of(contract.rfq).find(|(_, standby)| can(standby)).map(|(slot, _)| slot)
     }
@@ -242,7 +253,8 @@ impl Exchange {
     /// Notes that a contract ended and nobody took it over. With the last one of its RFQ, standing
     /// by ends.
     pub(crate) fn contract_of_rfq_ended(&mut self, rfq: RfqId, out: &mut Events<'_>) {
-        let Some(group) = self.standbys.groups.get_mut(&rfq) else { return };
+        let Some(place) = self.standbys.place(rfq) else { return };
+        let (_, group) = &mut self.standbys.groups[place as usize];
         group.contracts -= 1;
         if group.contracts > 0 {
             return;

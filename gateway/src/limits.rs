@@ -91,5 +91,5 @@ pub const MASS_QUOTE_PART_LINES: usize = 64;
 /// Threads that verify signatures.
 pub const VERIFIER_THREADS_MAX: usize = 8;
 
-/// Signed commands that wait for one of these threads: a quarter of a second's work.
-pub const SIGNATURES_WAITING_MAX: usize = 8_192;
+/// Signed commands that wait for one of these threads: some 40 ms of work.
+pub const SIGNATURES_WAITING_MAX: usize = 1_024;

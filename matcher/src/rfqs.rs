@@ -43,6 +43,8 @@ pub struct Rfq {
     pub picking: bool,
     /// Whether only those who are invited may answer.
     pub directed: bool,
+    /// Where its price curve is, if it is Dutch.
+    dutch: Option<u32>,
     pub(crate) invitations: Chain,
     quotes: Chain,
     of_buyer: Links,
@@ -90,7 +92,7 @@ pub struct Quote {
 pub struct Rfqs {
     rfqs: Slab<Rfq>,
     rfq_slots: Index,
-    dutch: HashMap<u32, Dutch, FxBuildHasher>,
+    dutch: Slab<Dutch>,
     /// Who was invited to what.
     pub invitations: Invitations,
     quotes: Slab<Quote>,
@@ -129,6 +131,7 @@ impl Rfq {
             taken: Taken::default(),
             picking: false,
             directed: false,
+            dutch: None,
             invitations: Chain::default(),
             quotes: Chain::default(),
             of_buyer: Links::default(),
@@ -174,7 +177,7 @@ impl Rfqs {
         Self {
             rfqs: Slab::with_capacity(RFQS_OPEN_MAX as usize),
             rfq_slots: Index::new(RFQS_OPEN_MAX),
-            dutch: HashMap::with_capacity_and_hasher(map(DUTCH_OPEN_MAX), FxBuildHasher),
+            dutch: Slab::with_capacity(DUTCH_OPEN_MAX as usize),
             invitations: Invitations::new(),
             quotes: Slab::with_capacity(QUOTES_LIVE_MAX as usize),
             quote_slots: Index::new(QUOTES_LIVE_MAX),
@@ -209,7 +212,9 @@ impl Rfqs {
         let slot = slot(self.rfqs.insert(rfq));
         self.rfq_slots.insert(index::hash([rfq.id.raw()]), slot);
         if let Some(dutch) = dutch {
-            self.dutch.insert(slot, dutch);
+            let place = self.dutch.insert(dutch);
+            self.rfqs[slot as usize].dutch =
+                Some(u32::try_from(place).expect("fewer than DUTCH_OPEN_MAX"));
         }
         let mine = of_agent(&mut self.of_agents, rfq.owner.slots.agent);
         mine.rfqs.push(&mut self.rfqs, slot, of_buyer);
@@ -244,7 +249,7 @@ impl Rfqs {
 
     /// Returns the price curve of the RFQ in a slot, if it is Dutch.
     pub fn dutch(&self, slot: u32) -> Option<&Dutch> {
-        self.dutch.get(&slot)
+        self.at(slot).dutch.map(|place| &self.dutch[place as usize])
     }
 
     /// Returns every open RFQ, in no particular order.
@@ -377,7 +382,7 @@ impl Rfqs {
             next = self.quotes[at as usize].in_rfq.after();
             ended(&self.forget_quote(at));
         }
-        let Rfq { owner, directed, terms, invitations, .. } = *self.at(slot);
+        let Rfq { owner, directed, terms, invitations, dutch, .. } = *self.at(slot);
         let mine = of_agent(&mut self.of_agents, owner.slots.agent);
         mine.rfqs.remove(&mut self.rfqs, slot, of_buyer);
         if !directed {
@@ -387,7 +392,9 @@ impl Rfqs {
             chain.remove(&mut self.rfqs, slot, of_capability);
         }
         self.invitations.forget(invitations);
-        self.dutch.remove(&slot);
+        if let Some(place) = dutch {
+            self.dutch.remove(place as usize);
+        }
         let rfq = self.rfqs.remove(slot as usize);
         self.rfq_slots.remove(index::hash([rfq.id.raw()]), slot);
         rfq
