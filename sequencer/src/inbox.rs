@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crossbeam::queue::ArrayQueue;
 use gavel_protocol::{AgentId, CapabilityId, Command, RejectReason, Request};
 
-use crate::limits::{LANE_REQUESTS_MAX, QUERIES_MAX};
+use crate::limits::{LANE_REQUESTS_MAX, NARROW_LANE_REQUESTS_MAX, QUERIES_MAX};
 
 /// Where an answer goes: the edge's own numbers, which the core only carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,14 @@ impl Lane {
     /// Every lane, in the order in which they are drained.
     pub const ALL: [Self; 4] = [Self::Operator, Self::Unwind, Self::Proposals, Self::Business];
 
+    /// Returns how many requests it holds.
+    const fn requests_max(self) -> usize {
+        match self {
+            Self::Operator | Self::Proposals => NARROW_LANE_REQUESTS_MAX,
+            Self::Unwind | Self::Business => LANE_REQUESTS_MAX,
+        }
+    }
+
     /// Returns the lane that a command takes.
     pub fn of(command: &Command) -> Self {
         match command {
@@ -136,7 +144,7 @@ impl Inbox {
     /// Makes empty lanes that nobody drains yet.
     pub fn new() -> Self {
         let shared = Shared {
-            lanes: Lane::ALL.map(|_| ArrayQueue::new(LANE_REQUESTS_MAX)),
+            lanes: Lane::ALL.map(|lane| ArrayQueue::new(lane.requests_max())),
             queries: ArrayQueue::new(QUERIES_MAX),
             wake: OnceLock::new(),
         };

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-/// Requests that one lane of the inbox holds before further ones are rejected `Busy`.
+/// Requests that a lane of the agents' own holds before further ones are rejected `Busy`.
 pub const LANE_REQUESTS_MAX: usize = 16_384;
+
+/// The same for a lane that only few write to: the operator's and the solvers'.
+pub const NARROW_LANE_REQUESTS_MAX: usize = 1_024;
 
 /// Queries that wait for the core at one time.
 pub const QUERIES_MAX: usize = 1_024;
