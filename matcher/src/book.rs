@@ -97,9 +97,11 @@ impl Book {
         if key != Key::ENDED {
             let all_at_hand = self.best.len() == self.live;
             self.live += 1;
-            if all_at_hand || self.best.last().is_some_and(|(last, _)| key < *last) {
+            let at = self.among_best(key);
+            // Behind the last of the best may be others; unless there are none, and there is room.
+            if at < self.best.len() || (all_at_hand && at < BEST_MAX) {
                 self.best.truncate(BEST_MAX - 1);
-                self.best.insert(self.among_best(key), (key, self.slots[place as usize]));
+                self.best.insert(at, (key, self.slots[place as usize]));
             }
         }
     }
@@ -162,13 +164,14 @@ impl Book {
     }
 
     fn least_child(&self, level: usize, parent: usize) -> Key {
-        let least = self.children(level, parent).map(|(key, _)| key).min();
-        least.expect("a node has a child before it is made")
+        let least = self.children(level, parent).iter().min();
+        *least.expect("a node has a child before it is made")
     }
 
-    fn children(&self, level: usize, parent: usize) -> impl Iterator<Item = (Key, usize)> {
-        let below = self.levels[level - 1].iter().copied().zip(0..);
-        below.skip(parent * CHILDREN).take(CHILDREN)
+    fn children(&self, level: usize, parent: usize) -> &[Key] {
+        let below = &self.levels[level - 1];
+        let first = parent * CHILDREN;
+        &below[first..below.len().min(first + CHILDREN)]
     }
 
     /// Brings the first `most` live quotes to hand.
@@ -178,8 +181,9 @@ impl Book {
         frontier.push(Reverse((self.levels[LEVELS_MAX - 1][0], LEVELS_MAX - 1, 0)));
         while let Some(Reverse((key, level, node))) = frontier.pop() {
             if level > 0 {
-                let children = self.children(level, node).filter(|(key, _)| *key != Key::ENDED);
-                frontier.extend(children.map(|(key, node)| Reverse((key, level - 1, node))));
+                let children = self.children(level, node).iter().zip(node * CHILDREN..);
+                let live = children.filter(|(key, _)| **key != Key::ENDED);
+                frontier.extend(live.map(|(key, node)| Reverse((*key, level - 1, node))));
                 continue;
             }
             self.best.push((key, self.slots[node]));
@@ -237,6 +241,27 @@ mod tests {
                 let expected: Vec<_> = twin.values().copied().collect();
                 let expected = &expected[..expected.len().min(most).min(STANDING_VISITED_MAX)];
                 prop_assert_eq!(visited(&mut book, most), expected);
+            }
+        }
+    }
+
+    /// Up to more than can be at hand, behind one another, and then away with the first ones.
+    #[test]
+    fn a_full_hand_takes_in_nothing_from_behind() {
+        for more in [0, 1, 2, 40] {
+            let mut book = Book::new();
+            let count = u32::try_from(BEST_MAX).unwrap() + more;
+            let key = |slot: u32| Key::new(Micros::new(1), u64::from(slot));
+            for slot in 0..count {
+                let place = book.add(slot);
+                book.set(place, Key::ENDED, key(slot));
+            }
+            for slot in 0..count - 1 {
+                book.set(slot, key(slot), Key::ENDED);
+                if slot % 85 == 0 || slot > count - 4 {
+                    let rest: Vec<_> = (slot + 1..count).take(BEST_MAX).collect();
+                    assert_eq!(visited(&mut book, BEST_MAX), rest);
+                }
             }
         }
     }
