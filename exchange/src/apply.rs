@@ -193,8 +193,8 @@ impl Exchange {
             advanced.restarted = self.restart(out);
         }
         while self.has_nothing_to_continue() && advanced.fired < DEADLINES_PER_STEP_MAX {
-            let Some((at, due)) = self.deadlines.first() else { break };
-            if at > self.clock.market_now() {
+            let Some((at, due)) = self.deadlines.first(self.clock) else { break };
+            if at > self.clock.now {
                 break;
             }
             match due {

@@ -1,12 +1,11 @@
 //! The close of an RFQ: clear, conclude the contracts, say who won and why the others lost.
 
-use gavel_matcher::limits::STANDING_CONSIDERED_MAX;
+use gavel_matcher::limits::{STANDING_CONSIDERED_MAX, STANDING_VISITED_MAX};
 use gavel_matcher::{Candidate, Owner, Quote, Rfq, StandingQuote, clear};
 use gavel_protocol::limits::QUANTITY_MAX;
 use gavel_protocol::{
-    CancelCause, CapabilityId, Currency, Event, Format, LossReason, Micros, Movement,
-    NoQuoteReason, Offer, QuoteRef, Ranked, RankedResult, RfqClosed, RfqResult, RfqTerms,
-    TimestampNs,
+    CancelCause, CapabilityId, Event, Format, LossReason, Micros, Movement, NoQuoteReason, Offer,
+    QuoteRef, Ranked, RankedResult, RfqClosed, RfqResult, RfqTerms, TimestampNs,
 };
 use gavel_settlement::{Ledger, return_bond};
 
@@ -29,15 +28,22 @@ impl Exchange {
         }
     }
 
-    /// Clears the RFQ in `slot`.
+    /// Clears the RFQ in `slot`, or goes on with that in a further step: as long as expired standing
+    /// quotes are in the way of others.
     pub(crate) fn clear_rfq(&mut self, slot: u32, out: &mut Events<'_>) {
         let ranked_before = out.ranking.len();
-        let rfq = self.take_out(slot, out);
+        self.clearing.candidates.clear();
+        let rfq = *self.rfqs.at(slot);
         if rfq.terms.admits_standing() {
-            self.gather_standing(&rfq);
+            let gathered = self.gather_standing(&rfq);
             self.end_expired(rfq.terms.capability, out);
+            if !gathered {
+                return self.deadlines.set(Due::Rfq(slot), rfq.closes_at);
+            }
         }
-        let clearing_price = clear(&mut self.clearing, &rfq.terms, out.ranking);
+        let rfq = self.take_out(slot, out);
+        let terms = self.within_band(rfq.terms);
+        let clearing_price = clear(&mut self.clearing, &terms, out.ranking);
         for index in 0..self.clearing.fills.len() {
             let fill = self.clearing.fills[index];
             self.award(&rfq, Award::of(fill), out);
@@ -48,6 +54,7 @@ impl Exchange {
     /// Ends the RFQ in `slot` without clearing it: its buyer has canceled it.
     pub(crate) fn withdraw_rfq(&mut self, slot: u32, out: &mut Events<'_>) {
         let ranked_before = out.ranking.len();
+        self.clearing.candidates.clear();
         let rfq = self.take_out(slot, out);
         for candidate in &self.clearing.candidates {
             let result = RankedResult::Lost(LossReason::RfqCanceled);
@@ -57,12 +64,11 @@ impl Exchange {
         self.end_rfq(&rfq, RfqResult::Canceled, rfq.taken.price, ranked_before, out);
     }
 
-    /// Takes the RFQ in `slot` out of the market, gathers what competes, and bars what cannot win.
+    /// Takes the RFQ in `slot` out of the market, adds what competes for it, and bars what cannot win.
     pub(crate) fn take_out(&mut self, slot: u32, out: &mut Events<'_>) -> Rfq {
         self.deadlines.remove(Due::Rfq(slot));
         let decided = self.decided(slot);
         let Self { rfqs, clearing, exposures, directory, .. } = self;
-        clearing.candidates.clear();
         let rfq = rfqs.close(slot, |quote| {
             let account = quote.owner.slots.account;
             exposures.quote_ended(account);
@@ -77,7 +83,7 @@ impl Exchange {
                 }
             }
         });
-        self.contracts_promised -= contracts_of(&rfq.terms);
+        self.exposures.promise_ended(rfq.owner.slots.account, contracts_of(&rfq.terms, rfq.taken));
         rfq
     }
 
@@ -89,26 +95,26 @@ impl Exchange {
         Decided {
             terms: rfq.terms,
             firm_until: self.clock.sequenced(closes_at),
-            now: self.clock.market_now(),
+            at: closes_at.min(self.clock.market_now()),
             picking: rfq.picking,
         }
     }
 
     /// Adds the best standing quotes that can win, and those that cannot among as many of the best.
-    /// What it finds expired is put aside.
-    fn gather_standing(&mut self, rfq: &Rfq) {
+    /// What it finds expired is put aside. Returns whether that left enough to look at.
+    fn gather_standing(&mut self, rfq: &Rfq) -> bool {
         let closes_at = self.clock.sequenced(rfq.closes_at);
-        let now = self.clock.market_now();
         let Self { standing, clearing, exposures, expired, directory, ledger, .. } = self;
-        let (mut visited, mut considered) = (0, 0);
+        let (mut looked_at, mut visited, mut considered) = (0, 0, 0);
         standing.visit_best(rfq.terms.capability, |quote| {
+            looked_at += 1;
             if quote.valid_until < closes_at {
                 expired.push(quote.provider);
                 return true;
             }
             let owner = directory.owner_at(quote.agent_slot);
             let mut candidate = standing_candidate(quote, owner, &rfq.terms);
-            Decided::bar_provider(&mut candidate, &rfq.terms, directory, now);
+            Decided::bar_provider(&mut candidate, &rfq.terms, directory, rfq.closes_at);
             if owner.account == rfq.owner.account {
                 candidate.bar(LossReason::SelfTrade);
             }
@@ -118,7 +124,7 @@ impl Exchange {
             if !exposures.may_contract(owner.slots.account) {
                 candidate.bar(LossReason::ContractLimit);
             }
-            if !can_put_up(&candidate, &clearing.candidates, ledger, rfq.terms.currency) {
+            if !can_put_up(&candidate, &clearing.candidates, ledger, &rfq.terms) {
                 candidate.bar(LossReason::Unbonded);
             }
             visited += 1;
@@ -130,6 +136,17 @@ impl Exchange {
             }
             considered < STANDING_CONSIDERED_MAX
         });
+        let is_cut_short =
+            looked_at == STANDING_VISITED_MAX && considered < STANDING_CONSIDERED_MAX;
+        expired.is_empty() || !is_cut_short
+    }
+
+    /// Returns the terms with what the capability's band leaves of the reserve: nothing is paid that
+    /// nobody could have quoted.
+    fn within_band(&self, terms: RfqTerms) -> RfqTerms {
+        let band = self.directory.capability(terms.capability).ok().and_then(|known| known.band);
+        let reserve = band.map_or(terms.reserve, |band| terms.reserve.min(band.high));
+        RfqTerms { reserve, ..terms }
     }
 
     /// Ends the standing quotes that were found expired.
@@ -199,7 +216,8 @@ impl Exchange {
 pub(crate) struct Decided {
     pub(crate) terms: RfqTerms,
     firm_until: TimestampNs,
-    now: TimestampNs,
+    /// When reputations and suspensions count.
+    at: TimestampNs,
     picking: bool,
 }
 
@@ -219,7 +237,7 @@ impl Decided {
             candidate.bar(LossReason::QuoteExpired);
         }
         let shown_bps = candidate.reputation_bps;
-        Self::bar_provider(&mut candidate, &self.terms, directory, self.now);
+        Self::bar_provider(&mut candidate, &self.terms, directory, self.at);
         if self.picking {
             candidate.reputation_bps = shown_bps;
         }
@@ -231,11 +249,11 @@ impl Decided {
         candidate: &mut Candidate,
         terms: &RfqTerms,
         directory: &Directory,
-        now: TimestampNs,
+        at: TimestampNs,
     ) {
         let agent = directory.at(candidate.owner.slots.agent);
-        candidate.reputation_bps = agent.reputation.at(now);
-        if agent.fades.is_suspended(now) {
+        candidate.reputation_bps = agent.reputation.at(at);
+        if agent.fades.is_suspended(at) {
             candidate.bar(LossReason::ProviderSuspended);
         }
         let asked = &terms.eligibility;
@@ -266,24 +284,27 @@ fn standing_candidate(quote: &StandingQuote, owner: Owner, terms: &RfqTerms) -> 
     candidate
 }
 
-/// Returns whether the account of a standing quote has the bond for it, and for its other standing
-/// quotes among `gathered`.
+/// Returns whether the account of a standing quote has the bond for it, and for its better standing
+/// quotes among `gathered` that may win beside it.
 fn can_put_up(
     candidate: &Candidate,
     gathered: &[Candidate],
     ledger: &Ledger,
-    currency: Currency,
+    terms: &RfqTerms,
 ) -> bool {
     if candidate.bond == Micros::ZERO {
         return true;
     }
     let account = candidate.owner.account;
-    let others = gathered
-        .iter()
-        .filter(|other| other.quote == QuoteRef::Standing && other.owner.account == account);
-    // As i128: what quotes that cannot win ask for need not fit together.
-    let asked: i128 = others.chain([candidate]).map(|other| i128::from(other.bond.raw())).sum();
-    asked <= i128::from(ledger.balance(account, currency).available.raw())
+    let beside = gathered.iter().filter(|other| {
+        terms.split
+            && other.barred.is_none()
+            && other.quote == QuoteRef::Standing
+            && other.owner.account == account
+    });
+    // As i128: they need not fit together.
+    let asked: i128 = beside.chain([candidate]).map(|other| i128::from(other.bond.raw())).sum();
+    asked <= i128::from(ledger.balance(account, terms.currency).available.raw())
 }
 
 /// Gives back what was put up for a sealed quote.

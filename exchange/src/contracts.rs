@@ -6,7 +6,8 @@ use gavel_matcher::{Chain, Links, Owner};
 use gavel_protocol::{
     AcceptDelivery, Acceptance, AgentId, ContractExpired, ContractId, ContractSettled,
     ContractTakenOver, ContractVerified, Deliver, Delivered, Event, Micros, Parties,
-    ProviderSuspended, RejectReason, ReputationCause, ReputationChanged, StartWork, WorkStarted,
+    ProviderSuspended, RejectReason, ReputationCause, ReputationChanged, StartWork, TimestampNs,
+    WorkStarted,
 };
 use gavel_settlement::limits::CONTRACTS_OPEN_MAX;
 use gavel_settlement::{Closing, Contract, Deadline, return_bond};
@@ -78,6 +79,7 @@ impl Exchange {
     }
 
     fn settle(&mut self, slot: u32, acceptance: Acceptance, out: &mut Events<'_>) {
+        let at = self.decided_at(slot);
         let closing = self.contracts.settle(&mut self.ledger, slot);
         let Closing { contract, released, fee, penalty, movements, .. } = closing;
         let provider = self.forget_contract(slot, &contract);
@@ -95,7 +97,7 @@ impl Exchange {
             Micros::ZERO => ReputationCause::Settled,
             _ => ReputationCause::Late,
         };
-        self.change_reputation(provider, cause, out);
+        self.change_reputation(provider, (cause, at), out);
         self.return_capacity(&contract, out);
         self.contract_of_rfq_ended(contract.rfq, out);
     }
@@ -106,13 +108,13 @@ impl Exchange {
         let provider = self.contracts.at(slot).parties.provider;
         let provider = self.directory.owner(provider);
         let provider = provider.expect("invariant: whoever has a contract is enrolled");
-        let now = self.clock.market_now();
-        self.directory.at_mut(provider.slots.agent).fades.add(now);
+        let at = self.decided_at(slot);
+        self.directory.at_mut(provider.slots.agent).fades.add(at);
         match self.successor(slot) {
             Some(successor) => self.hand_over(slot, successor, out),
             None => self.expire(slot, out),
         }
-        self.change_reputation(provider, ReputationCause::Failed, out);
+        self.change_reputation(provider, (ReputationCause::Failed, at), out);
         let fades = self.directory.at(provider.slots.agent).fades;
         out.push(Event::ProviderSuspended(ProviderSuspended {
             provider: provider.agent,
@@ -159,6 +161,7 @@ impl Exchange {
         let rest = winner.bond.minus(bond).expect("a part of the bond");
         let rest = (rest, contract.currency);
         push_movement(return_bond(&mut self.ledger, winner.owner.account, rest), out);
+        self.return_capacity(&contract, out);
     }
 
     /// Gives units back to the standing quote that they were awarded on.
@@ -171,12 +174,23 @@ impl Exchange {
         }
     }
 
-    fn change_reputation(&mut self, provider: Owner, cause: ReputationCause, out: &mut Events<'_>) {
-        let now = self.clock.market_now();
+    /// Returns when the contract in `slot` is decided: now, or when it was due, should that have been
+    /// noticed later.
+    fn decided_at(&self, slot: u32) -> TimestampNs {
+        let (due, _) = self.contracts.at(slot).deadline();
+        due.min(self.clock.market_now())
+    }
+
+    fn change_reputation(
+        &mut self,
+        provider: Owner,
+        (cause, at): (ReputationCause, TimestampNs),
+        out: &mut Events<'_>,
+    ) {
         let reputation = &mut self.directory.at_mut(provider.slots.agent).reputation;
-        let from_bps = reputation.at(now);
-        reputation.change(cause, now);
-        let (agent, to_bps) = (provider.agent, reputation.at(now));
+        let from_bps = reputation.at(at);
+        reputation.change(cause, at);
+        let (agent, to_bps) = (provider.agent, reputation.at(at));
         out.push(Event::ReputationChanged(ReputationChanged { agent, from_bps, to_bps, cause }));
     }
 

@@ -13,6 +13,7 @@ use crate::events::Events;
 use crate::exchange::Exchange;
 use crate::limits::STOPPED_PER_STEP_MAX;
 use crate::quotes::bond_for;
+use crate::rfqs::contracts_of;
 
 impl Exchange {
     pub(crate) fn take_rfq(
@@ -33,6 +34,7 @@ impl Exchange {
             return Err(RejectReason::QuantityTooSmall);
         }
         let price = self.price_for(slot, asker, c.limit)?;
+        self.check_band(rfq.terms.capability, price)?;
         if !self.exposures.may_contract(asker.slots.account) {
             return Err(RejectReason::ContractLimit);
         }
@@ -56,7 +58,11 @@ impl Exchange {
         out.replace(first, Event::RfqTaken(RfqTaken { contract, ..taken }));
         let times = rfq.taken.times + 1;
         let quantity = rfq.taken.quantity + quantity;
-        self.rfqs.at_mut(slot).taken = Taken { quantity, times, price: Some(price) };
+        let now_taken = Taken { quantity, times, price: Some(price) };
+        self.rfqs.at_mut(slot).taken = now_taken;
+        let left = contracts_of(&rfq.terms, now_taken);
+        let kept = contracts_of(&rfq.terms, rfq.taken) - left;
+        self.exposures.promise_ended(rfq.owner.slots.account, kept);
         if taken.remaining == 0 {
             self.end_dutch(slot, out);
         }
@@ -150,6 +156,7 @@ impl Exchange {
 
     fn end_dutch(&mut self, slot: u32, out: &mut Events<'_>) {
         let ranked_before = out.ranking.len();
+        self.clearing.candidates.clear();
         let rfq = self.take_out(slot, out);
         let result = match rfq.taken.times {
             0 => RfqResult::Passed,

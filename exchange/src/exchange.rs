@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use gavel_matcher::limits::{DUTCH_OPEN_MAX, STANDING_VISITED_MAX};
+use gavel_matcher::limits::{RFQS_OPEN_MAX, STANDING_VISITED_MAX};
 use gavel_matcher::{Clearing, Rfqs, StandingQuotes};
 use gavel_protocol::{AccountId, AgentId, Currency, Name, RfqId, Settings, TimestampNs};
 use gavel_risk::Exposures;
@@ -41,8 +41,6 @@ pub struct Exchange {
     pub(crate) holds: Holds,
     pub(crate) contracts: Contracts,
     pub(crate) contracts_of_agents: ContractsOfAgents,
-    /// Contracts that open RFQs may become.
-    pub(crate) contracts_promised: u32,
     pub(crate) standbys: Standbys,
     pub(crate) envelopes: Envelopes,
     pub(crate) deadlines: Deadlines,
@@ -81,12 +79,11 @@ impl Exchange {
             holds: Holds::new(),
             contracts: Contracts::new(),
             contracts_of_agents: ContractsOfAgents::new(),
-            contracts_promised: 0,
             standbys: Standbys::new(),
             envelopes: Envelopes::new(),
             deadlines: Deadlines::new(),
             sweeps: VecDeque::with_capacity(AGENTS_MAX as usize),
-            stopped: VecDeque::with_capacity(DUTCH_OPEN_MAX as usize),
+            stopped: VecDeque::with_capacity(RFQS_OPEN_MAX as usize),
             stopped_to_check: 0,
         }
     }
@@ -111,12 +108,12 @@ impl Exchange {
     pub fn is_due(&self, ts_event: TimestampNs) -> bool {
         !self.sweeps.is_empty()
             || self.stopped_to_check > 0
-            || self.deadlines.first().is_some_and(|(at, _)| at <= self.clock.market(ts_event))
+            || self.next_deadline().is_some_and(|at| at <= ts_event)
     }
 
     /// Returns when the next deadline is due, in sequenced time.
     pub fn next_deadline(&self) -> Option<TimestampNs> {
-        self.deadlines.first().map(|(at, _)| self.clock.sequenced(at))
+        self.deadlines.first(self.clock).map(|(at, _)| at)
     }
 
     /// Returns what the founding fixed for charges and checks.

@@ -65,12 +65,17 @@ impl Mint {
         u64::from_be_bytes(block.into())
     }
 
+    /// Returns by what ids of one kind are in the order of their making.
+    pub(crate) fn order(&self, id: u64) -> u64 {
+        let mut block = id.to_be_bytes().into();
+        self.cipher.decrypt_block(&mut block);
+        u64::from_be_bytes(block.into())
+    }
+
     /// Returns whether `id` was made by a command up to this one. A number that somebody made up is
     /// taken for one with a probability far below one in a million.
     pub(crate) fn has_made(&self, kind: IdKind, id: u64) -> bool {
-        let mut block = id.to_be_bytes().into();
-        self.cipher.decrypt_block(&mut block);
-        let plain = u64::from_be_bytes(block.into());
+        let plain = self.order(id);
         let seq = plain >> INDEX_BITS & ((1 << SEQ_BITS) - 1);
         plain >> KIND_SHIFT == u64::from(kind as u8) && (1..=self.seq).contains(&seq)
     }

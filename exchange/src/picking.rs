@@ -64,6 +64,7 @@ impl Exchange {
         if candidate.barred.is_some() || candidate.offer.price > rfq.terms.reserve {
             return Err(RejectReason::NotEligible);
         }
+        self.check_band(rfq.terms.capability, candidate.offer.price)?;
         if !self.exposures.may_contract(candidate.owner.slots.account) {
             return Err(RejectReason::ContractLimit);
         }
@@ -81,6 +82,7 @@ impl Exchange {
     /// Awards the RFQ in `slot` to what was picked, and tells the others.
     fn decide(&mut self, slot: u32, picked: Option<QuoteRef>, out: &mut Events<'_>) {
         let ranked_before = out.ranking.len();
+        self.clearing.candidates.clear();
         let rfq = self.take_out(slot, out);
         let cleared = out.ranking.len();
         rank(&mut self.clearing, &rfq.terms, out.ranking);

@@ -35,8 +35,11 @@ impl Exchange {
             None => None,
         };
         self.check_quote_rate(asker)?;
-        self.exposures.check_quote(asker.slots.account)?;
-        self.rfqs.check_room(slot)?;
+        // What was declined makes room for the quote that takes its place.
+        if declined.is_none() {
+            self.exposures.check_quote(asker.slots.account)?;
+            self.rfqs.check_room(slot)?;
+        }
         let terms = rfq.terms;
         let bond = bond_for(&c.offer, &terms)?;
         let posted = self.post_bond(asker, bond, &terms)?;
@@ -78,7 +81,7 @@ impl Exchange {
         self.check_quote_rate(asker)?;
         let terms = rfq.terms;
         let bond = bond_for(&c.offer, &terms)?;
-        let more = bond.minus(quote.bond).expect("both are at most what an RFQ may cost");
+        let more = bond.minus(quote.bond).expect("the difference of two amounts above zero fits");
         let posted = self.post_bond(asker, more.max(Micros::ZERO), &terms)?;
 
         let kept_place = self.rfqs.amend(quote.id, c.offer, bond, self.seq);

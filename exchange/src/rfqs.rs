@@ -1,12 +1,14 @@
 //! Opening and canceling RFQs.
 
 use gavel_matcher::limits::RFQS_OPEN_MAX;
-use gavel_matcher::{Dutch, Owner, Rfq};
+use gavel_matcher::{Dutch, Owner, Rfq, Taken};
 use gavel_protocol::limits::AWARDS_PER_RFQ_MAX;
 use gavel_protocol::{
-    CancelKept, CancelRfq, ClientId, DurationNs, Event, IdKind, OpenRfq, Outcome, ProviderInvited,
-    RejectReason, RfqCanceled, RfqId, RfqOpened, RfqTarget, RfqTerms, SignedRfq,
+    AccountId, AgentId, CancelKept, CancelRfq, ClientId, DurationNs, Event, IdKind, OpenRfq,
+    Outcome, ProviderInvited, RejectReason, RfqCanceled, RfqId, RfqOpened, RfqTarget, RfqTerms,
+    Role, SignedRfq,
 };
+use gavel_risk::limits::{CONTRACTS_PROMISED_PER_ACCOUNT_MAX, RFQS_PER_ACCOUNT_MAX};
 use gavel_settlement::Hold;
 use gavel_settlement::limits::CONTRACTS_OPEN_MAX;
 
@@ -28,11 +30,12 @@ impl Exchange {
         if c.signature.is_none() {
             self.check_unsigned()?;
         }
-        self.check_invited(c)?;
+        self.check_invited(asker, c)?;
         self.check_terms(&terms)?;
         let total = terms.reserve.times(terms.quantity).ok_or(RejectReason::AmountOverflow)?;
-        self.exposures.check_rfq(asker.slots.account, total)?;
-        self.check_room(c)?;
+        let contracts = contracts_of(&terms, Taken::default());
+        self.exposures.check_rfq(asker.slots.account, total, contracts)?;
+        self.check_room(contracts)?;
 
         let id = RfqId::new(self.mint(IdKind::Rfq));
         let hold = Hold { account: asker.account, amount: total, currency: terms.currency };
@@ -71,8 +74,7 @@ impl Exchange {
         for provider in &c.invited {
             self.rfqs.invite(slot, *provider);
         }
-        self.exposures.rfq_opened(owner.slots.account);
-        self.contracts_promised += contracts_of(&c.rfq);
+        self.exposures.rfq_opened(owner.slots.account, contracts_of(&c.rfq, Taken::default()));
         slot
     }
 
@@ -144,14 +146,32 @@ impl Exchange {
         })
     }
 
-    /// Checks that everybody who is to answer is known.
-    fn check_invited(&self, c: &OpenRfq) -> Result<(), RejectReason> {
-        let exclusive = c.dutch.as_ref().and_then(|dutch| dutch.exclusive);
-        let mut named = c.invited.iter().copied().chain(exclusive.map(|first| first.provider));
-        if named.any(|agent| self.directory.agent(agent).is_none()) {
-            return Err(RejectReason::UnknownAgent);
+    /// Checks that everybody who is to answer can: providers, each of an account of its own that is not
+    /// the buyer's.
+    fn check_invited(&self, asker: Owner, c: &OpenRfq) -> Result<(), RejectReason> {
+        for (index, provider) in c.invited.iter().enumerate() {
+            let account = self.account_to_ask(asker, *provider)?;
+            let is_same = |other| self.account_to_ask(asker, other) == Ok(account);
+            if c.invited[..index].iter().copied().any(is_same) {
+                return Err(RejectReason::InvalidInvitation);
+            }
+        }
+        if let Some(first) = c.dutch.as_ref().and_then(|dutch| dutch.exclusive) {
+            self.account_to_ask(asker, first.provider)?;
+            if !c.invited.is_empty() && !c.invited.contains(&first.provider) {
+                return Err(RejectReason::InvalidInvitation);
+            }
         }
         Ok(())
+    }
+
+    /// Returns the account of a provider that may answer.
+    fn account_to_ask(&self, asker: Owner, provider: AgentId) -> Result<AccountId, RejectReason> {
+        let agent = self.directory.agent(provider).ok_or(RejectReason::UnknownAgent)?;
+        if !agent.roles.has(Role::Provider) || agent.account == asker.account {
+            return Err(RejectReason::InvalidInvitation);
+        }
+        Ok(agent.account)
     }
 
     /// Checks that the terms fit the capability.
@@ -168,12 +188,10 @@ impl Exchange {
     }
 
     /// Checks that there is room for the RFQ and for the contracts it may become.
-    fn check_room(&self, c: &OpenRfq) -> Result<(), RejectReason> {
-        let contracts = u64::from(self.contracts_promised) + self.contracts.len() as u64;
+    fn check_room(&self, contracts: u32) -> Result<(), RejectReason> {
+        let others = self.exposures.promised() + self.contracts.len() as u64;
         if self.rfqs.len() >= RFQS_OPEN_MAX as usize
-            || contracts + u64::from(contracts_of(&c.rfq)) > u64::from(CONTRACTS_OPEN_MAX)
-            || !self.rfqs.invitations.has_room(c.invited.len())
-            || (c.dutch.is_some() && !self.rfqs.has_room_for_dutch())
+            || others + u64::from(contracts) > u64::from(CONTRACTS_OPEN_MAX)
         {
             return Err(RejectReason::TableFull);
         }
@@ -181,7 +199,14 @@ impl Exchange {
     }
 }
 
-/// Returns how many contracts an RFQ may become.
-pub(crate) fn contracts_of(terms: &RfqTerms) -> u32 {
-    if terms.split { terms.quantity.min(AWARDS_PER_RFQ_MAX) } else { 1 }
+/// No account can promise itself more than a sixteenth of all contracts, nor open more RFQs.
+const _: () = assert!(CONTRACTS_OPEN_MAX / CONTRACTS_PROMISED_PER_ACCOUNT_MAX >= 16);
+const _: () = assert!(RFQS_OPEN_MAX / RFQS_PER_ACCOUNT_MAX >= 16);
+
+/// Returns how many contracts an RFQ may still become.
+pub(crate) fn contracts_of(terms: &RfqTerms, taken: Taken) -> u32 {
+    match terms.split {
+        true => (terms.quantity - taken.quantity).min(AWARDS_PER_RFQ_MAX - taken.times),
+        false => 1 - taken.times,
+    }
 }

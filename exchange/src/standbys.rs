@@ -192,7 +192,7 @@ impl Exchange {
             entry.result = RankedResult::Standby(reason);
             let standby = Standby::new(rfq.id, *candidate, reason, entry.rank);
             let slot = standbys.add(standby);
-            deadlines.set(Due::Standby(slot), clock.market(until));
+            deadlines.set(Due::Standby(slot), until);
         }
     }
 
@@ -212,15 +212,20 @@ impl Exchange {
         group: &Group,
     ) -> bool {
         let Candidate { owner, offer, .. } = standby.candidate;
+        let whole = offer.quantity.min(group.terms.quantity);
         let fits = match offer.all_or_none {
-            true => offer.quantity == contract.quantity,
-            false => offer.quantity >= contract.quantity,
+            true => contract.quantity == whole,
+            false => contract.quantity <= whole,
         };
+        // At the moment that was due, not at the one at which somebody noticed.
+        let (due, _) = contract.deadline();
         let agent = self.directory.at(owner.slots.agent);
-        let ready = offer.standby_until.is_some_and(|until| until > self.clock.now);
+        let ready = offer.standby_until.is_some_and(|until| until > self.clock.sequenced(due));
         let total = offer.price.times(contract.quantity);
         fits && ready
-            && !agent.fades.is_suspended(self.clock.market_now())
+            // Nobody gains by failing itself.
+            && owner.account != contract.provider_account
+            && !agent.fades.is_suspended(due)
             && self.exposures.may_contract(owner.slots.account)
             && total.is_some_and(|total| {
                 let top_up = group.terms.top_up;

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use gavel_matcher::StandingQuote;
 use gavel_protocol::limits::STATEMENT_LINES_MAX;
 use gavel_protocol::{
     AccountStatement, AgentId, ContractEntry, QuoteEntry, RfqEntry, StandingEntry, Statement,
@@ -33,16 +34,16 @@ impl Exchange {
             rfq: quote.rfq,
             offer: quote.offer,
         });
-        let standing =
-            take(&mut truncated, self.standing.live_of(owner.slots.agent), |quote| StandingEntry {
-                capability: quote.capability,
-                provider: agent,
-                revision: quote.revision,
-                price: quote.price,
-                latency_ms: quote.latency_ms,
-                capacity: quote.capacity,
-                valid_until: quote.valid_until,
-            });
+        let standing = self.standing.open_of(owner.slots.agent).filter(StandingQuote::is_live);
+        let standing = take(&mut truncated, standing, |quote| StandingEntry {
+            capability: quote.capability,
+            provider: agent,
+            revision: quote.revision,
+            price: quote.price,
+            latency_ms: quote.latency_ms,
+            capacity: quote.capacity,
+            valid_until: quote.valid_until,
+        });
         let contracts = take(&mut truncated, self.contracts_of_agents.of(agent), |slot| {
             let contract = self.contracts.at(slot);
             ContractEntry {

@@ -34,7 +34,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Goes on with the sweeps for one step. Returns how many quotes were canceled.
+    /// Goes on with the sweeps for one step. Returns how many quotes were canceled, and sweeps ended.
     pub(crate) fn sweep(&mut self, out: &mut Events<'_>) -> u32 {
         let mut swept = 0;
         while let Some(sweep) = self.sweeps.front().copied() {
@@ -52,6 +52,7 @@ impl Exchange {
                 return swept;
             }
             self.sweeps.pop_front();
+            swept += 1;
         }
         swept
     }

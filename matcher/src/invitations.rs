@@ -27,11 +27,6 @@ impl Invitations {
         Self { all: Slab::with_capacity(INVITATIONS_MAX as usize) }
     }
 
-    /// Returns whether there is room for so many more.
-    pub fn has_room(&self, more: usize) -> bool {
-        self.all.len() + more <= INVITATIONS_MAX as usize
-    }
-
     pub(crate) fn add(&mut self, chain: &mut Chain, provider: AgentId) {
         let slot =
             self.all.insert(Invitation { provider, answered: false, links: Links::default() });

@@ -1,5 +1,7 @@
 //! How much the market holds.
 
+use gavel_protocol::limits::INVITED_MAX;
+
 /// Open RFQs the core can hold.
 pub const RFQS_OPEN_MAX: u32 = 65_536;
 
@@ -9,11 +11,8 @@ pub const QUOTES_PER_RFQ_MAX: u32 = 4_096;
 /// Live sealed quotes the core can hold, over all RFQs.
 pub const QUOTES_LIVE_MAX: u32 = 262_144;
 
-/// Open Dutch RFQs the core can hold.
-pub const DUTCH_OPEN_MAX: u32 = 16_384;
-
-/// Invitations to open RFQs the core can hold, over all RFQs.
-pub const INVITATIONS_MAX: u32 = 262_144;
+/// Invitations to open RFQs the core can hold: as many as all of them may have.
+pub const INVITATIONS_MAX: u32 = RFQS_OPEN_MAX * INVITED_MAX as u32;
 
 /// Standing quotes the core can hold, over all capabilities.
 pub const STANDING_QUOTES_MAX: u32 = 1_048_576;

@@ -15,9 +15,7 @@ use crate::chain::{Chain, Links};
 use crate::dutch::Dutch;
 use crate::index::{self, Index};
 use crate::invitations::Invitations;
-use crate::limits::{
-    CAPABILITIES_MAX, DUTCH_OPEN_MAX, QUOTES_LIVE_MAX, QUOTES_PER_RFQ_MAX, RFQS_OPEN_MAX,
-};
+use crate::limits::{CAPABILITIES_MAX, QUOTES_LIVE_MAX, QUOTES_PER_RFQ_MAX, RFQS_OPEN_MAX};
 use crate::owner::Owner;
 
 /// An open RFQ.
@@ -177,7 +175,7 @@ impl Rfqs {
         Self {
             rfqs: Slab::with_capacity(RFQS_OPEN_MAX as usize),
             rfq_slots: Index::new(RFQS_OPEN_MAX),
-            dutch: Slab::with_capacity(DUTCH_OPEN_MAX as usize),
+            dutch: Slab::with_capacity(RFQS_OPEN_MAX as usize),
             invitations: Invitations::new(),
             quotes: Slab::with_capacity(QUOTES_LIVE_MAX as usize),
             quote_slots: Index::new(QUOTES_LIVE_MAX),
@@ -200,11 +198,6 @@ impl Rfqs {
         self.rfqs.is_empty()
     }
 
-    /// Returns whether there is room for another Dutch RFQ.
-    pub fn has_room_for_dutch(&self) -> bool {
-        self.dutch.len() < DUTCH_OPEN_MAX as usize
-    }
-
     /// Adds an RFQ, and returns its slot: a small number that is its own while it is open.
     pub fn open(&mut self, rfq: Rfq, dutch: Option<Dutch>) -> u32 {
         assert!(self.len() < RFQS_OPEN_MAX as usize, "invariant: room is checked before");
@@ -214,7 +207,7 @@ impl Rfqs {
         if let Some(dutch) = dutch {
             let place = self.dutch.insert(dutch);
             self.rfqs[slot as usize].dutch =
-                Some(u32::try_from(place).expect("fewer than DUTCH_OPEN_MAX"));
+                Some(u32::try_from(place).expect("fewer than RFQS_OPEN_MAX"));
         }
         let mine = of_agent(&mut self.of_agents, rfq.owner.slots.agent);
         mine.rfqs.push(&mut self.rfqs, slot, of_buyer);
@@ -250,6 +243,11 @@ impl Rfqs {
     /// Returns the price curve of the RFQ in a slot, if it is Dutch.
     pub fn dutch(&self, slot: u32) -> Option<&Dutch> {
         self.at(slot).dutch.map(|place| &self.dutch[place as usize])
+    }
+
+    /// Returns the slot of every open RFQ, in no particular order.
+    pub fn slots(&self) -> impl Iterator<Item = u32> {
+        self.rfqs.iter().map(|(at, _)| slot(at))
     }
 
     /// Returns every open RFQ, in no particular order.

@@ -95,7 +95,7 @@ pub struct StandingQuotes {
     /// Places in `listed`, by capability.
     books: Index,
     frontier: Frontier,
-    /// The live quotes of each agent, by its slot.
+    /// The quotes of each agent that are live or may come back, by its slot.
     of_agents: Vec<Chain>,
 }
 
@@ -176,14 +176,15 @@ impl StandingQuotes {
         self.book(capability).map_or(0, |book| self.listed[usize::from(book)].live)
     }
 
-    /// Returns the live standing quote of the agent in a slot that was set first.
+    /// Returns the first of the quotes that [`StandingQuotes::open_of`] returns.
     pub fn first_of(&self, agent_slot: u32) -> Option<StandingQuote> {
         let first = self.of_agents.get(agent_slot as usize)?.first()?;
         Some(self.at(first))
     }
 
-    /// Returns the live standing quotes of the agent in a slot, the one that was set first first.
-    pub fn live_of(&self, agent_slot: u32) -> impl Iterator<Item = StandingQuote> {
+    /// Returns the standing quotes of the agent in a slot that are live or may come back, the one that
+    /// was set first first.
+    pub fn open_of(&self, agent_slot: u32) -> impl Iterator<Item = StandingQuote> {
         let mut next = self.of_agents.get(agent_slot as usize).and_then(Chain::first);
         core::iter::from_fn(move || {
             let slot = next?;
@@ -214,7 +215,7 @@ impl StandingQuotes {
     pub fn change(&mut self, slot: u32, update: Update, priority: u64) {
         let offer = &mut self.offers[slot as usize];
         assert!(update.revision > offer.revision, "invariant: revisions are checked before");
-        let (was_live, before) = (offer.capacity > 0, offer.key());
+        let (was_live, was_open, before) = (offer.capacity > 0, offer.is_open(), offer.key());
         let keeps_place = was_live
             && offer.price == update.price
             && offer.latency_ms == update.latency_ms
@@ -231,7 +232,10 @@ impl StandingQuotes {
             self.listed[usize::from(offer.book)].book.set(offer.place, before, offer.key());
         }
         if !was_live {
-            self.begin(slot);
+            self.listed[usize::from(self.offers[slot as usize].book)].live += 1;
+        }
+        if !was_open {
+            self.open(slot);
         }
     }
 
@@ -254,9 +258,9 @@ impl StandingQuotes {
         assert!(offer.capacity <= offer.offered, "invariant: no more comes back than was taken");
         if offer.used_up {
             offer.used_up = false;
-            let book = &mut self.listed[usize::from(offer.book)].book;
-            book.set(offer.place, Key::ENDED, offer.key());
-            self.begin(slot);
+            let listed = &mut self.listed[usize::from(offer.book)];
+            listed.book.set(offer.place, Key::ENDED, offer.key());
+            listed.live += 1;
         }
         Some(self.at(slot))
     }
@@ -280,14 +284,14 @@ impl StandingQuotes {
         };
         let offer = &mut self.offers[slot as usize];
         assert!(revision > offer.revision, "invariant: revisions are checked before");
-        (offer.revision, offer.offered, offer.used_up) = (revision, 0, false);
-        if offer.capacity > 0 {
+        (offer.revision, offer.offered) = (revision, 0);
+        if offer.is_open() {
             self.end_at(slot);
         }
         Ok(())
     }
 
-    /// Ends an agent's live standing quote.
+    /// Ends an agent's standing quote, live or used up: it does not come back.
     pub fn end(&mut self, agent: AgentId, capability: CapabilityId) -> StandingQuote {
         let slot = self.slot(agent, capability).expect("invariant: looked up before");
         self.end_at(slot);
@@ -307,7 +311,7 @@ impl StandingQuotes {
         match rest.expect("invariant: an award never exceeds the capacity") {
             0 => {
                 offer.used_up = true;
-                self.end_at(slot);
+                self.take_from_book(slot);
             }
             rest => offer.capacity = rest,
         }
@@ -373,31 +377,46 @@ impl StandingQuotes {
         self.links.push(Links::default());
         self.slots.insert(hash(quote.provider, book), slot);
         if quote.is_live() {
-            self.begin(slot);
+            self.listed[usize::from(book)].live += 1;
+        }
+        if quote.is_open() {
+            self.open(slot);
         }
     }
 
-    /// Notes that the standing quote in `slot` can be awarded from now on.
-    fn begin(&mut self, slot: u32) {
-        let Offer { agent_slot, book, .. } = self.offers[slot as usize];
-        self.listed[usize::from(book)].live += 1;
-        let chain = of_agent(&mut self.of_agents, agent_slot);
+    /// Notes that the standing quote in `slot` is its agent's from now on.
+    fn open(&mut self, slot: u32) {
+        let chain = of_agent(&mut self.of_agents, self.offers[slot as usize].agent_slot);
         chain.push(self.links.as_mut_slice(), slot, in_chain);
     }
 
     fn end_at(&mut self, slot: u32) {
         let offer = &mut self.offers[slot as usize];
-        assert!(offer.capacity > 0, "invariant: a standing quote ends once");
+        assert!(offer.is_open(), "invariant: a standing quote ends once");
+        offer.used_up = false;
+        let chain = of_agent(&mut self.of_agents, offer.agent_slot);
+        chain.remove(self.links.as_mut_slice(), slot, in_chain);
+        if offer.capacity > 0 {
+            self.take_from_book(slot);
+        }
+    }
+
+    /// Takes the live standing quote in `slot` out of its book: it can be awarded no more.
+    fn take_from_book(&mut self, slot: u32) {
+        let offer = &mut self.offers[slot as usize];
+        assert!(offer.capacity > 0, "invariant: only a live quote is in its book");
         let listed = &mut self.listed[usize::from(offer.book)];
         listed.book.set(offer.place, offer.key(), Key::ENDED);
         listed.live -= 1;
         offer.capacity = 0;
-        let chain = of_agent(&mut self.of_agents, offer.agent_slot);
-        chain.remove(self.links.as_mut_slice(), slot, in_chain);
     }
 }
 
 impl Offer {
+    fn is_open(&self) -> bool {
+        self.capacity > 0 || self.used_up
+    }
+
     /// Returns what its book is ordered by.
     fn key(&self) -> Key {
         match self.capacity {
@@ -427,6 +446,11 @@ impl StandingQuote {
     /// Returns whether it can be awarded.
     pub fn is_live(&self) -> bool {
         self.capacity > 0
+    }
+
+    /// Returns whether it can be awarded, or may come back.
+    pub fn is_open(&self) -> bool {
+        self.is_live() || self.used_up
     }
 
     /// Describes a standing quote with all of its capacity.

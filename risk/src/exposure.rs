@@ -8,7 +8,8 @@ use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 
 use crate::limits::{
-    ACCOUNTS_MAX, CONTRACTS_PER_ACCOUNT_MAX, QUOTES_PER_ACCOUNT_MAX, RFQS_PER_ACCOUNT_MAX,
+    ACCOUNTS_MAX, CONTRACTS_PER_ACCOUNT_MAX, CONTRACTS_PROMISED_PER_ACCOUNT_MAX,
+    QUOTES_PER_ACCOUNT_MAX, RFQS_PER_ACCOUNT_MAX,
 };
 
 /// What one account has open.
@@ -18,6 +19,8 @@ pub struct Exposure {
     pub transaction_max: Micros,
     /// Open RFQs.
     pub rfqs: u32,
+    /// Contracts that these may still become.
+    pub promised: u32,
     /// Live sealed quotes.
     pub quotes: u32,
     /// Open contracts, as provider.
@@ -28,6 +31,8 @@ pub struct Exposure {
 #[derive(Debug)]
 pub struct Exposures {
     accounts: Vec<(AccountId, Exposure)>,
+    /// Contracts that the open RFQs of all accounts may still become.
+    promised: u64,
     slots: HashMap<AccountId, u32, FxBuildHasher>,
 }
 
@@ -38,6 +43,7 @@ impl Exposures {
         let capacity = 2 * ACCOUNTS_MAX as usize;
         Self {
             accounts: Vec::with_capacity(ACCOUNTS_MAX as usize),
+            promised: 0,
             slots: HashMap::with_capacity_and_hasher(capacity, FxBuildHasher),
         }
     }
@@ -55,7 +61,7 @@ impl Exposures {
         if self.accounts.len() >= ACCOUNTS_MAX as usize {
             return Err(RejectReason::TableFull);
         }
-        let nothing = Exposure { transaction_max, rfqs: 0, quotes: 0, contracts: 0 };
+        let nothing = Exposure { transaction_max, rfqs: 0, promised: 0, quotes: 0, contracts: 0 };
         self.restore(account, nothing);
         Ok(())
     }
@@ -64,6 +70,7 @@ impl Exposures {
     pub fn restore(&mut self, account: AccountId, exposure: Exposure) {
         let slot = u32::try_from(self.accounts.len()).expect("fewer than ACCOUNTS_MAX");
         self.accounts.push((account, exposure));
+        self.promised += u64::from(exposure.promised);
         let before = self.slots.insert(account, slot);
         assert!(before.is_none(), "invariant: an account is enrolled once: {account}");
     }
@@ -82,17 +89,25 @@ impl Exposures {
         &self.accounts[slot as usize].1
     }
 
-    /// Checks that the account may open an RFQ that costs at most `total`.
+    /// Returns how many contracts the open RFQs of all accounts may still become.
+    pub fn promised(&self) -> u64 {
+        self.promised
+    }
+
+    /// Checks that the account may open an RFQ that costs at most `total` and may become so many
+    /// contracts.
     ///
     /// # Errors
     ///
     /// [`RejectReason::TransactionLimit`] or `RfqLimit`.
-    pub fn check_rfq(&self, slot: u32, total: Micros) -> Result<(), RejectReason> {
+    pub fn check_rfq(&self, slot: u32, total: Micros, contracts: u32) -> Result<(), RejectReason> {
         let exposure = self.at(slot);
         if total > exposure.transaction_max {
             return Err(RejectReason::TransactionLimit);
         }
-        if exposure.rfqs >= RFQS_PER_ACCOUNT_MAX {
+        if exposure.rfqs >= RFQS_PER_ACCOUNT_MAX
+            || exposure.promised + contracts > CONTRACTS_PROMISED_PER_ACCOUNT_MAX
+        {
             return Err(RejectReason::RfqLimit);
         }
         Ok(())
@@ -115,14 +130,24 @@ impl Exposures {
         self.at(slot).contracts < CONTRACTS_PER_ACCOUNT_MAX
     }
 
-    /// Counts an RFQ that was opened.
-    pub fn rfq_opened(&mut self, slot: u32) {
+    /// Counts an RFQ that was opened, and the contracts that it may become.
+    pub fn rfq_opened(&mut self, slot: u32, contracts: u32) {
         self.change(slot, |exposure| &mut exposure.rfqs, 1);
+        self.accounts[slot as usize].1.promised += contracts;
+        self.promised += u64::from(contracts);
     }
 
     /// Counts an RFQ that ended.
     pub fn rfq_ended(&mut self, slot: u32) {
         self.change(slot, |exposure| &mut exposure.rfqs, -1);
+    }
+
+    /// Counts contracts that an RFQ of the account has become, or will not become any more.
+    pub fn promise_ended(&mut self, slot: u32, contracts: u32) {
+        let promised = &mut self.accounts[slot as usize].1.promised;
+        let left = promised.checked_sub(contracts);
+        *promised = left.expect("invariant: nothing ends that was not promised");
+        self.promised -= u64::from(contracts);
     }
 
     /// Counts a sealed quote that was placed.

@@ -14,6 +14,10 @@ pub const QUOTES_PER_ACCOUNT_MAX: u32 = 4_096;
 /// Open contracts of one account as provider. What lies above loses with `ContractLimit`.
 pub const CONTRACTS_PER_ACCOUNT_MAX: u32 = 16_384;
 
+/// Contracts that the open RFQs of one account may become, before further ones are rejected
+/// `RfqLimit`: a small part of all there may be, so that nobody can promise them all to itself.
+pub const CONTRACTS_PROMISED_PER_ACCOUNT_MAX: u32 = 16_384;
+
 /// The reputation of a newcomer, in basis points.
 pub const REPUTATION_START_BPS: u16 = 5_000;
 

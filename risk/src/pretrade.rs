@@ -208,9 +208,9 @@ fn format(command: &OpenRfq) -> Result<(), RejectReason> {
                 && terms.pick_within > DurationNs::ZERO
         }
     };
-    // What clears at once clears against standing quotes, and these are not invited.
-    let invites_at_once = at_once && !command.invited.is_empty();
-    if fits && !invites_at_once { Ok(()) } else { Err(RejectReason::FormatNotAllowed) }
+    // Standing quotes are for everybody: nobody is invited with one.
+    let invites_standing = terms.admits_standing() && !command.invited.is_empty();
+    if fits && !invites_standing { Ok(()) } else { Err(RejectReason::FormatNotAllowed) }
 }
 
 fn offer(offer: &Offer) -> Result<(), RejectReason> {

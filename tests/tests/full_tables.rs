@@ -1,61 +1,61 @@
-//! What is full says so, with a typed reason, and leaves the state as it was.
-#![allow(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+//! Books and tables that are full: scenarios too long to write out.
 
-use gavel_protocol::*;
-use gavel_tests::market::Market;
-use gavel_tests::rfq;
+use gavel_matcher::limits::STANDING_VISITED_MAX;
+use gavel_protocol::limits::AWARDS_PER_RFQ_MAX;
+use gavel_risk::limits::CONTRACTS_PROMISED_PER_ACCOUNT_MAX;
+use gavel_simulator::scenario;
 
-fn open(market: &mut Market, buyer: usize) -> Event {
-    let (client_id, mut rfq) = (market.client_id(), rfq(market.capability, 1_000));
-    rfq.reserve = Micros::new(1_000);
-    let open = OpenRfq::plain(client_id, rfq);
-    market.apply(market.agents[buyer], Command::OpenRfq(Box::new(open)))
+/// Returns what follows from the lines.
+fn output(lines: impl IntoIterator<Item = String>) -> String {
+    let text: String = lines.into_iter().map(|line| line + "\n").collect();
+    scenario::run(&text).unwrap().output
 }
 
-fn quote(market: &mut Market, provider: usize, rfq: RfqId) -> Event {
-    let (client_id, price) = (market.client_id(), Micros::new(900));
-    let valid_until = TimestampNs::MAX;
-    let place =
-        PlaceQuote { client_id, rfq, offer: Offer::new(price, valid_until), signature: None };
-    market.apply(market.agents[provider], Command::PlaceQuote(place))
-}
-
-fn assert_rejected(event: Event, reason: RejectReason) {
-    assert_eq!(event, Event::Rejected(Rejected { reason }));
+/// Returns a line for each of the providers `x1`, `x2`, … that a close looks at.
+fn for_each_in_front(line: impl Fn(usize) -> String) -> impl Iterator<Item = String> {
+    (1..=STANDING_VISITED_MAX).map(line)
 }
 
 #[test]
-fn an_rfq_takes_4096_quotes_and_closes_with_a_reason_for_each() {
-    let mut market = Market::new(4_098, || 0);
-    let Event::RfqOpened(opened) = open(&mut market, 0) else { panic!("it opens") };
-    for provider in 1..=4_096 {
-        let placed = quote(&mut market, provider, opened.rfq);
-        assert!(matches!(placed, Event::QuotePlaced(_)), "{placed:?}");
+fn a_book_as_long_as_what_is_at_hand_hides_nobody() {
+    let first = for_each_in_front(|n| format!("standing x{n} 1.00"));
+    let behind = ["deposit acme 200.00", "standing good 10.00"].map(String::from);
+    let most_go = (1..STANDING_VISITED_MAX).map(|n| format!("cancel-standing x{n}"));
+    let rfq = ["rfq acme #1 reserve=50.00 quantity=2 split=yes".to_owned()];
+    let output = output(first.chain(behind).chain(most_go).chain(rfq));
+    let last = STANDING_VISITED_MAX;
+    for won in [format!("awarded #1 x{last} 1.00\n"), "awarded #1 good 10.00\n".to_owned()] {
+        assert!(output.contains(&won), "{won} is not in:\n{output}");
     }
-    let before = market.exchange.state_hash();
-    assert_rejected(quote(&mut market, 4_097, opened.rfq), RejectReason::RfqFull);
-    assert_eq!(market.exchange.state_hash(), before);
-    market.now = market.now.after(DurationNs::from_secs(1));
-    market.advance();
-    assert_eq!(market.exchange.trial_balance(), 0);
-    assert_rejected(quote(&mut market, 4_097, opened.rfq), RejectReason::TooLate);
 }
 
 #[test]
-fn an_account_opens_4096_rfqs_and_no_more() {
-    let mut market = Market::new(2, || 0);
-    for _ in 0..4_096 {
-        let opened = open(&mut market, 0);
-        assert!(matches!(opened, Event::RfqOpened(_)), "{opened:?}");
-    }
-    let before = market.exchange.state_hash();
-    assert_rejected(open(&mut market, 0), RejectReason::RfqLimit);
-    assert_eq!(market.exchange.state_hash(), before);
-    let other = open(&mut market, 1);
-    assert!(matches!(other, Event::RfqOpened(_)), "another account is not held up: {other:?}");
-    // Every one of them is due at the same time: bounded steps close them all.
-    market.now = market.now.after(DurationNs::from_secs(1));
-    market.advance();
-    assert!(matches!(open(&mut market, 0), Event::RfqOpened(_)));
-    assert_eq!(market.exchange.trial_balance(), 0);
+fn expired_quotes_hide_nobody_however_many_there_are() {
+    let expired = for_each_in_front(|n| format!("standing x{n} 1.00 valid=1s"));
+    let more = (0..STANDING_VISITED_MAX).map(|n| format!("standing y{n} 2.00 valid=1s"));
+    let rest = [
+        "standing good 10.00",
+        "deposit acme 200.00",
+        "advance 2s",
+        "rfq acme #1 reserve=50.00",
+        "snapshot",
+        "rfq acme #2 reserve=50.00",
+    ];
+    let output = output(expired.chain(more).chain(rest.map(String::from)));
+    assert!(output.contains("awarded #1 good 10.00\n"), "{output}");
+    assert!(output.contains("passed #2\n"), "{output}");
+}
+
+#[test]
+fn one_account_cannot_promise_itself_every_contract() {
+    let per_rfq = AWARDS_PER_RFQ_MAX;
+    let most = CONTRACTS_PROMISED_PER_ACCOUNT_MAX / per_rfq;
+    let first = ["deposit greedy 1.00", "deposit acme 200.00"].map(String::from);
+    let rfqs = (0..=most).map(|n| {
+        format!("rfq greedy #{n} reserve=0.000001 quantity={per_rfq} split=yes window=1h")
+    });
+    let last = ["rfq acme #9999 reserve=50.00".to_owned()];
+    let output = output(first.into_iter().chain(rfqs).chain(last));
+    let expected = format!("rejected rfq greedy #{most} rfq_limit\nrefunded acme 50.00\n");
+    assert!(output.starts_with(&expected), "{output}");
 }

@@ -5,13 +5,12 @@
 
 mod records;
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use gavel_matcher::Dutch;
 use gavel_protocol::{
-    AccountId, AgentId, Currency, Digest, DurationNs, Name, OfferEnvelope, RULES_VERSION, RfqId,
-    Settings, TimestampNs,
+    AccountId, AgentId, ContractId, Currency, Digest, DurationNs, Name, OfferEnvelope,
+    RULES_VERSION, RfqId, Settings, TimestampNs,
 };
 use gavel_risk::Exposure;
 use gavel_settlement::{Balance, Contract, Hold};
@@ -23,7 +22,6 @@ use crate::deadlines::Due;
 use crate::directory::{Agent, Capability};
 use crate::exchange::{Exchange, Founding};
 use crate::mint::Mint;
-use crate::rfqs::contracts_of;
 use crate::sweeps::Sweep;
 
 use records::{GroupRecord, QuoteRecord, RfqRecord, StandbyRecord, StandingRecord};
@@ -64,9 +62,11 @@ pub struct Snapshot {
     capabilities: Vec<Capability>,
     balances: Vec<(AccountId, Currency, Balance)>,
     holds: Vec<(RfqId, Hold)>,
+    rfqs: Vec<RfqRecord>,
+    contracts: Vec<Contract>,
     groups: Vec<GroupRecord>,
     deadlines: Vec<DeadlineRecord>,
-    stopped: Vec<RfqRecord>,
+    stopped: Vec<RfqId>,
     stopped_to_check: u32,
     quotes: Vec<QuoteRecord>,
     standing: Vec<StandingRecord>,
@@ -92,8 +92,9 @@ struct DeadlineRecord {
 
 #[derive(Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 enum DeadlineOf {
-    Rfq(Box<RfqRecord>),
-    Contract(Contract),
+    Rfq(RfqId),
+    Contract(ContractId),
+    /// Added to those of its RFQ in the same order.
     Standby(StandbyRecord),
 }
 
@@ -127,6 +128,9 @@ impl Exchange {
         let balances = self.ledger.balances().map(|(account, currency, b)| (account, currency, *b));
         let envelopes = self.envelopes.iter().map(|(agent, envelope)| (agent, *envelope));
         let horizons = self.client_ids.horizons();
+        // What refers to an id comes after the founding.
+        let made = |id: u64| self.founding.as_ref().map_or(0, |founding| founding.mint.order(id));
+        let rfqs = self.rfqs.slots().map(|slot| RfqRecord::of(&self.rfqs, slot));
         Snapshot {
             rules_version: RULES_VERSION,
             seq: self.seq,
@@ -143,6 +147,8 @@ impl Exchange {
             capabilities: self.directory.capabilities().to_vec(),
             balances: sorted(balances, |(account, currency, _)| (*account, *currency)),
             holds: sorted(self.holds.iter().map(|(rfq, hold)| (rfq, *hold)), |(rfq, _)| *rfq),
+            rfqs: sorted(rfqs, |rfq| made(rfq.id.raw())),
+            contracts: sorted(self.contracts.iter().copied(), |contract| made(contract.id.raw())),
             groups: sorted(self.standbys.groups().map(GroupRecord::of), |group| group.rfq),
             deadlines: self.deadline_records(),
             stopped,
@@ -192,16 +198,20 @@ impl Exchange {
         for (rfq, hold) in snapshot.holds {
             exchange.holds.restore(rfq, hold);
         }
+        for record in snapshot.rfqs {
+            exchange.restore_rfq(&record);
+        }
+        for contract in snapshot.contracts {
+            let slot = exchange.contracts.conclude(contract);
+            exchange.contracts_of_agents.add(slot, contract.parties);
+        }
         for record in snapshot.groups {
             exchange.standbys.add_group(record.rfq, record.group());
         }
         for record in snapshot.deadlines {
             exchange.restore_deadline(record);
         }
-        for record in snapshot.stopped {
-            exchange.stopped.push_back(record.id);
-            exchange.restore_rfq(record);
-        }
+        exchange.stopped.extend(snapshot.stopped);
         exchange.stopped_to_check = snapshot.stopped_to_check;
         for record in snapshot.quotes {
             let slot = exchange.rfqs.slot(record.rfq);
@@ -225,12 +235,12 @@ impl Exchange {
         exchange
     }
 
-    /// Returns the live standing quotes in the order of their agents' chains, and then the ended ones.
+    /// Returns the open standing quotes in the order of their agents' chains, and then the ended ones.
     fn standing_records(&self) -> Vec<StandingRecord> {
         let agents = (0..).zip(self.directory.agents());
-        let live = agents.flat_map(|(slot, _)| self.standing.live_of(slot));
-        let mut records: Vec<_> = live.map(StandingRecord::of).collect();
-        let ended = self.standing.iter().filter(|quote| !quote.is_live());
+        let open = agents.flat_map(|(slot, _)| self.standing.open_of(slot));
+        let mut records: Vec<_> = open.map(StandingRecord::of).collect();
+        let ended = self.standing.iter().filter(|quote| !quote.is_open());
         records.extend(sorted(ended.map(StandingRecord::of), |s| (s.provider, s.capability)));
         records
     }
@@ -239,8 +249,8 @@ impl Exchange {
         let record = |(at, due)| DeadlineRecord {
             at,
             of: match due {
-                Due::Rfq(slot) => DeadlineOf::Rfq(Box::new(RfqRecord::of(&self.rfqs, slot))),
-                Due::Contract(slot) => DeadlineOf::Contract(*self.contracts.at(slot)),
+                Due::Rfq(slot) => DeadlineOf::Rfq(self.rfqs.at(slot).id),
+                Due::Contract(slot) => DeadlineOf::Contract(self.contracts.at(slot).id),
                 Due::Standby(slot) => {
                     DeadlineOf::Standby(StandbyRecord::of(self.standbys.at(slot)))
                 }
@@ -251,11 +261,13 @@ impl Exchange {
 
     /// Returns the Dutch RFQs that a halt has stopped, and how many of them are to be looked at.
     /// Those that were canceled in the meantime are left out.
-    fn stopped_records(&self) -> (Vec<RfqRecord>, u32) {
+    fn stopped_records(&self) -> (Vec<RfqId>, u32) {
         let (mut records, mut to_check) = (Vec::new(), 0);
         for (place, rfq) in (0..).zip(&self.stopped) {
-            let Some(slot) = self.rfqs.slot(*rfq) else { continue };
-            records.push(RfqRecord::of(&self.rfqs, slot));
+            if self.rfqs.slot(*rfq).is_none() {
+                continue;
+            }
+            records.push(*rfq);
             to_check += u32::from(place < self.stopped_to_check);
         }
         (records, to_check)
@@ -263,26 +275,25 @@ impl Exchange {
 
     fn restore_deadline(&mut self, record: DeadlineRecord) {
         let due = match record.of {
-            DeadlineOf::Rfq(rfq) => Due::Rfq(self.restore_rfq(*rfq)),
+            DeadlineOf::Rfq(rfq) => {
+                Due::Rfq(self.rfqs.slot(rfq).expect("a snapshot's deadlines are of its RFQs"))
+            }
             DeadlineOf::Contract(contract) => {
-                let slot = self.contracts.conclude(contract);
-                self.contracts_of_agents.add(slot, contract.parties);
-                Due::Contract(slot)
+                let slot = self.contracts.slot(contract);
+                Due::Contract(slot.expect("a snapshot's deadlines are of its contracts"))
             }
             DeadlineOf::Standby(standby) => Due::Standby(self.standbys.add(standby.standby())),
         };
         self.deadlines.set(due, record.at);
     }
 
-    fn restore_rfq(&mut self, record: RfqRecord) -> u32 {
-        self.contracts_promised += contracts_of(&record.terms);
+    fn restore_rfq(&mut self, record: &RfqRecord) {
         let slot = self.rfqs.open(record.rfq(), record.dutch.as_ref().map(Dutch::new));
-        for (provider, answered) in record.invited {
-            self.rfqs.invite(slot, provider);
+        for (provider, answered) in &record.invited {
+            self.rfqs.invite(slot, *provider);
             let rfq = *self.rfqs.at(slot);
-            self.rfqs.invitations.set_answered(&rfq, provider, answered);
+            self.rfqs.invitations.set_answered(&rfq, *provider, *answered);
         }
-        slot
     }
 }
 
