@@ -12,7 +12,7 @@ use crate::deadlines::Due;
 use crate::events::Events;
 use crate::exchange::Exchange;
 use crate::limits::STOPPED_PER_STEP_MAX;
-use crate::quotes::bond_for;
+use crate::quotes::{bond_for, check_signature};
 use crate::rfqs::contracts_of;
 
 impl Exchange {
@@ -22,10 +22,13 @@ impl Exchange {
         c: &TakeRfq,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
+        if c.signature.is_none() {
+            self.check_unsigned()?;
+        }
         let slot = self.open_rfq_slot(c.rfq)?;
         let rfq = *self.rfqs.at(slot);
         self.check_not_halted(rfq.terms.capability)?;
-        self.check_signature(&rfq, c.signature.as_deref())?;
+        check_signature(&rfq, c.signature.as_deref())?;
         if rfq.terms.format != Format::Dutch {
             return Err(RejectReason::WrongFormat);
         }

@@ -141,7 +141,7 @@ impl Exchange {
         }
         self.stop_or_go_on();
         let stopped = u32::try_from(self.stopped.len());
-        self.stopped_to_check = stopped.expect("invariant: at most RFQS_OPEN_MAX were stopped");
+        self.stopped_to_check = stopped.expect("invariant: at most RFQS_OPEN_MAX are stopped");
         out.push(Event::Reopened(Reopened { capability: c.capability }));
         Ok(())
     }

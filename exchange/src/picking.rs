@@ -2,7 +2,8 @@
 
 use gavel_matcher::{Fill, Owner, Rfq, rank};
 use gavel_protocol::{
-    BookShown, Event, LossReason, PickQuote, QuotePicked, QuoteRef, RankedResult, RejectReason,
+    BookShown, Event, Format, LossReason, PickQuote, QuotePicked, QuoteRef, RankedResult,
+    RejectReason,
 };
 
 use crate::awards::Award;
@@ -54,8 +55,11 @@ impl Exchange {
         if rfq.owner.agent != asker.agent {
             return Err(RejectReason::UnknownRfq);
         }
-        if !rfq.picking {
+        if rfq.terms.format != Format::BuyersChoice {
             return Err(RejectReason::WrongFormat);
+        }
+        if !rfq.picking {
+            return Err(RejectReason::WrongState);
         }
         let quote = self.rfqs.quote(c.quote).filter(|quote| quote.rfq == c.rfq);
         let quote = quote.filter(|quote| quote.declined.is_none());

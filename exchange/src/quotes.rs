@@ -21,13 +21,18 @@ impl Exchange {
         c: &PlaceQuote,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
+        if c.signature.is_none() {
+            self.check_unsigned()?;
+        }
         let slot = self.open_rfq_slot(c.rfq)?;
         let rfq = self.rfqs.at(slot);
-        let capability = rfq.terms.capability;
-        self.check_not_halted(capability)?;
-        self.check_signature(rfq, c.signature.as_deref())?;
+        self.check_not_halted(rfq.terms.capability)?;
+        check_signature(rfq, c.signature.as_deref())?;
         check_takes_quotes(rfq, &c.offer)?;
         self.check_may_answer(asker, rfq)?;
+        if rfq.picking {
+            return Err(RejectReason::TooLate);
+        }
         self.check_offer(rfq, &c.offer)?;
         let declined = match self.rfqs.answer_of(c.rfq, asker.account) {
             Some(answer) if answer.declined.is_none() => return Err(RejectReason::QuoteExists),
@@ -64,12 +69,15 @@ impl Exchange {
         c: &AmendQuote,
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
+        if c.signature.is_none() {
+            self.check_unsigned()?;
+        }
         let target = self.resolve(asker, c.target).ok_or(RejectReason::UnknownQuote)?;
         let quote = *self.own_quote(asker, target)?;
         let slot = self.open_rfq_slot(quote.rfq)?;
         let rfq = self.rfqs.at(slot);
         self.check_not_halted(rfq.terms.capability)?;
-        self.check_signature(rfq, c.signature.as_deref())?;
+        check_signature(rfq, c.signature.as_deref())?;
         check_takes_quotes(rfq, &c.offer)?;
         if self.directory.at(asker.slots.agent).fades.is_suspended(self.clock.market_now()) {
             return Err(RejectReason::ProviderSuspended);
@@ -193,20 +201,6 @@ impl Exchange {
         Ok(())
     }
 
-    /// Checks that a signature is there if one must be, and that it is for this RFQ. That it is the
-    /// provider's has been checked before.
-    pub(crate) fn check_signature(
-        &self,
-        rfq: &Rfq,
-        signature: Option<&QuoteSignature>,
-    ) -> Result<(), RejectReason> {
-        match signature {
-            Some(signature) if Some(signature.rfq_digest) == rfq.signed.map(|s| s.digest) => Ok(()),
-            Some(_) => Err(RejectReason::RfqDigestMismatch),
-            None => self.check_unsigned(),
-        }
-    }
-
     /// Puts up a bond, unless there is none to be put up.
     pub(crate) fn post_bond(
         &mut self,
@@ -289,12 +283,24 @@ impl Exchange {
     }
 }
 
+/// Checks that a signature is for this RFQ. That it is the provider's has been checked before.
+pub(crate) fn check_signature(
+    rfq: &Rfq,
+    signature: Option<&QuoteSignature>,
+) -> Result<(), RejectReason> {
+    match signature {
+        Some(signature) if Some(signature.rfq_digest) != rfq.signed.map(|s| s.digest) => {
+            Err(RejectReason::RfqDigestMismatch)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Checks that the RFQ's format takes such an offer.
 fn check_takes_quotes(rfq: &Rfq, offer: &Offer) -> Result<(), RejectReason> {
     let takes = match rfq.terms.format {
         Format::FirstPrice => true,
         Format::SecondPrice => !offer.all_or_none,
-        Format::BuyersChoice if rfq.picking => return Err(RejectReason::TooLate),
         Format::BuyersChoice => true,
         Format::Dutch => false,
     };

@@ -28,17 +28,23 @@ impl Exchange {
                 out.push(Event::Repeated(Repeated { ts_event, outcome }));
                 return Ok(());
             }
-            Some(quote) if revision <= quote.revision => return Err(RejectReason::StaleRevision),
             Some(_) | None => {}
         }
-        let listed = self.directory.capability(capability)?;
-        if listed.halted {
-            return Err(RejectReason::Halted);
+        self.check_not_halted(capability)?;
+        let last = slot.map(|slot| self.standing.at(slot).revision);
+        if last.is_some_and(|last| revision <= last) {
+            return Err(RejectReason::StaleRevision);
         }
-        if c.terms != listed.listed.terms {
+        let envelope = self.envelopes.of(asker.agent, capability).copied();
+        if envelope.is_none() {
+            self.check_unsigned()?;
+        }
+        if c.terms != self.directory.capability(capability)?.listed.terms {
             return Err(RejectReason::TermsNotListed);
         }
-        self.check_envelope(asker, c)?;
+        if let Some(envelope) = envelope {
+            self.check_envelope(asker, c, &envelope)?;
+        }
         let agent = self.directory.at(asker.slots.agent);
         if agent.fades.is_suspended(self.clock.market_now()) {
             return Err(RejectReason::ProviderSuspended);
@@ -137,11 +143,13 @@ impl Exchange {
     }
 
     /// Checks that a standing quote lies in its envelope, and that the session that moves it is the
-    /// mandated one; and that there is an envelope, if there must be.
-    fn check_envelope(&self, asker: Owner, c: &SetStandingQuote) -> Result<(), RejectReason> {
-        let Some(envelope) = self.envelopes.of(asker.agent, c.capability) else {
-            return self.check_unsigned();
-        };
+    /// mandated one.
+    fn check_envelope(
+        &self,
+        asker: Owner,
+        c: &SetStandingQuote,
+        envelope: &OfferEnvelope,
+    ) -> Result<(), RejectReason> {
         let session = self.directory.at(asker.slots.agent).session;
         let OfferEnvelope { terms, price_min, capacity_max, valid_until, .. } = *envelope;
         if session.is_none_or(|session| session.id != envelope.session)

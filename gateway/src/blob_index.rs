@@ -63,6 +63,11 @@ impl BlobIndex {
         self.rfqs.insert(opened.rfq, RfqBlobs { blobs, invited: invited.to_vec() });
     }
 
+    /// Returns who was invited to an open RFQ.
+    pub fn invited(&self, rfq: RfqId) -> Vec<AgentId> {
+        self.rfqs.get(&rfq).map_or_else(Vec::new, |rfq| rfq.invited.clone())
+    }
+
     /// Forgets an RFQ, and returns who was invited to it. Its awards have come before.
     pub fn closed(&mut self, closed: &RfqClosed) -> Vec<AgentId> {
         self.rfqs.remove(&closed.rfq).map_or_else(Vec::new, |rfq| rfq.invited)

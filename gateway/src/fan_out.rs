@@ -14,8 +14,8 @@ use gavel_protocol::{
     Command, Declined, Disclosure, Event, MassQuote, MassQuoteAnswer, Micros, Name, Parties,
     PrivateEvent, PublicEvent, QuoteLost, QuoteRef, QuoteShown, Ranked, RankedResult,
     RejectedAnswer, RfqAnnounced, RfqClosed, RfqClosedPublicly, RfqEnded, RfqId, RfqOpened,
-    SequencedAnswer, ServerMessage, SessionId, Standby, StandbyEnded, StandingQuoteCanceled,
-    StreamPosition, TimestampNs,
+    RfqTaken, RfqTakenPublicly, SequencedAnswer, ServerMessage, SessionId, Standby, StandbyEnded,
+    StandingQuoteCanceled, StreamPosition, TimestampNs,
 };
 use gavel_sequencer::{Batch, Consumer, Origin, Part, QueryAnswer, StepView};
 use rustc_hash::FxBuildHasher;
@@ -227,9 +227,7 @@ impl Splitter<'_> {
                 metrics.rfqs_opened.inc();
                 self.open(e);
             }
-            Event::RfqTaken(e) => {
-                self.public(StreamKey::Capability(e.capability), PublicEvent::RfqTaken(*e));
-            }
+            Event::RfqTaken(e) => self.take(e),
             Event::BookShown(e) => self.show_book(e, ranking),
             Event::RfqClosed(e) => self.close(e, ranking),
             Event::QuoteCanceled(e) => {
@@ -311,6 +309,20 @@ impl Splitter<'_> {
         }
         for provider in &command.invited {
             self.private(*provider, PrivateEvent::Invited(announced.clone()));
+        }
+    }
+
+    /// Tells those who may take what is left of a Dutch RFQ.
+    fn take(&mut self, taken: &RfqTaken) {
+        let RfqTaken { rfq, capability, price, quantity, remaining, .. } = *taken;
+        let taken = RfqTakenPublicly { rfq, price, quantity, remaining };
+        let invited = lock(&self.fan_out.blobs).invited(rfq);
+        if invited.is_empty() {
+            let key = StreamKey::Capability(capability);
+            return self.public(key, PublicEvent::RfqTakenPublicly(taken));
+        }
+        for provider in invited {
+            self.private(provider, PrivateEvent::InvitedRfqTaken(taken));
         }
     }
 

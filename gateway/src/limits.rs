@@ -88,6 +88,10 @@ const _: () = assert!(BLOB_BYTES_PER_AGENT >= BLOB_BYTES_MAX);
 /// Lines of a mass quote that take their place in the order together.
 pub const MASS_QUOTE_PART_LINES: usize = 64;
 
+/// As how many commands a signed one counts against its session's rate: so no session alone can keep a
+/// core busy with signatures, right or wrong.
+pub const COMMANDS_PER_SIGNATURE: usize = 4;
+
 /// Threads that verify signatures.
 pub const VERIFIER_THREADS_MAX: usize = 8;
 

@@ -27,7 +27,7 @@ use crate::lock::lock;
 use crate::session::{Session, SessionRequest, SubscribeResult};
 use crate::streams::{StreamKey, Subscription};
 use crate::throttle::Throttle;
-use crate::verify::{Signed, Verifier};
+use crate::verify::Verifier;
 
 /// What every connection's task works with.
 pub(crate) struct Edge {
@@ -263,13 +263,7 @@ impl Reader<'_> {
         if self.edge.fan_out.has_journal_failed() {
             return Err(RejectReason::JournalUnavailable);
         }
-        match self.session.key().filter(|_| submission.request.command.is_signed()) {
-            Some(key) => {
-                let connection = Arc::clone(self.connection);
-                self.edge.verifier.submit(Signed { connection, key, submission })
-            }
-            None => self.edge.inbox.submit(submission),
-        }
+        self.edge.verifier.submit(submission, self.session.key(), self.connection)
     }
 
     fn perform_request(&mut self, request: SessionRequest) -> Result<(), CloseReason> {
@@ -376,7 +370,7 @@ pub(crate) async fn end_lost_sessions(edge: Arc<Edge>) {
         let now = edge.now();
         let mut is_full = false;
         let next = sessions.drain_lost(now, |agent, session| {
-            is_full |= !lose(&edge.inbox, agent, session);
+            is_full |= !lose(&edge.verifier, agent, session);
             !is_full
         });
         edge.inbox.wake();
@@ -399,8 +393,9 @@ fn mass_quote_lines(submission: &Submission) -> Option<usize> {
 }
 
 /// Asks the core to end a session. Returns whether the lane had room.
-fn lose(inbox: &Inbox, agent: AgentId, session: SessionId) -> bool {
+fn lose(verifier: &Verifier, agent: AgentId, session: SessionId) -> bool {
     let command = Command::SessionLost(SessionLost { agent, session });
     let request = Request { agent: AgentId::EXCHANGE, command };
-    inbox.submit(Submission { origin: None, sequenced_answer: false, request }).is_ok()
+    let submission = Submission { origin: None, sequenced_answer: false, request };
+    verifier.submit_after(agent, submission).is_ok()
 }

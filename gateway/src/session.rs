@@ -18,7 +18,8 @@ use crate::connection::{Claim, Decision};
 use crate::decode::{HEARTBEAT, LOGON_REQUEST, decode_command, decode_message};
 use crate::directory::{Directory, Member};
 use crate::limits::{
-    HEARTBEAT_INTERVAL, LOGON_TIMEOUT, MASS_QUOTE_PART_LINES, SUBSCRIPTIONS_PER_SESSION_MAX,
+    COMMANDS_PER_SIGNATURE, HEARTBEAT_INTERVAL, LOGON_TIMEOUT, MASS_QUOTE_PART_LINES,
+    SUBSCRIPTIONS_PER_SESSION_MAX,
 };
 use crate::lock::lock;
 use crate::sessions::SharedNumbering;
@@ -569,9 +570,12 @@ impl Session {
     }
 }
 
-/// Returns how many commands there are in one: the lines of a mass quote count each.
+/// Returns how many commands one counts as: as many as it has lines, or as its signature costs.
 fn commands_in(command: &Command) -> usize {
-    if let Command::MassQuote(quote) = command { quote.lines.len().max(1) } else { 1 }
+    if let Command::MassQuote(quote) = command {
+        return quote.lines.len().max(1);
+    }
+    if command.is_signed() { COMMANDS_PER_SIGNATURE } else { 1 }
 }
 
 #[cfg(test)]

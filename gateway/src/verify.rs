@@ -1,38 +1,46 @@
 //! Signatures, verified on threads of their own before a command takes a place in the order: one check
 //! costs more than a hundred commands in the core.
 //!
-//! A connection's commands all go to the same thread, so that they stay in their order. Each signature
+//! An agent's new business stays in its order: while a signed command of it is here, whatever it sends
+//! into the same lane comes after it, on the same thread; so does the end of its session. Each signature
 //! is checked strictly and by itself. A batch of them would cost half as much, but what passes in a
 //! batch need not pass alone (a signer can see to that), and these signatures are evidence.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use gavel_protocol::{
-    Command, Digest, Name, OpenRfq, PublicKey, PublicTerms, RejectReason, RejectedAnswer,
+    AgentId, Command, Digest, Name, OpenRfq, PublicKey, PublicTerms, RejectReason, RejectedAnswer,
     RfqSignature, ServerMessage, commitment_bytes, rfq_bytes,
 };
-use gavel_sequencer::{Inbox, Submission};
+use gavel_sequencer::{Inbox, Lane, Submission};
 
 use crate::connection::Connection;
 use crate::fan_out::FanOut;
-use crate::limits::{SIGNATURES_WAITING_MAX, VERIFIER_THREADS_MAX};
+use crate::limits::{RETRY_INTERVAL, SIGNATURES_WAITING_MAX, VERIFIER_THREADS_MAX};
 
-/// The threads that verify.
-#[derive(Debug)]
+/// The threads that verify, and the way past them for what needs no verifying.
 pub(crate) struct Verifier {
-    workers: Vec<SyncSender<Signed>>,
+    inbox: Inbox,
+    workers: Vec<SyncSender<Waiting>>,
+    /// How many commands wait, for the agents of each number.
+    waiting: Arc<[AtomicU32]>,
 }
 
-/// A signed command on its way into the order.
-pub(crate) struct Signed {
-    pub connection: Arc<Connection>,
-    /// The key that the connection has logged on with.
-    pub key: VerifyingKey,
-    pub submission: Submission,
+/// A command on its way into the order.
+#[derive(Debug)]
+struct Waiting {
+    /// Of whom or about whom it is.
+    agent: AgentId,
+    submission: Submission,
+    /// The key that must have signed it, if it is signed.
+    signed: Option<VerifyingKey>,
+    /// Whom to tell if it is rejected; nobody for the exchange's own.
+    connection: Option<Arc<Connection>>,
 }
 
 impl Verifier {
@@ -43,35 +51,88 @@ impl Verifier {
     /// If the system gives no thread.
     pub fn start(inbox: &Inbox, fan_out: &Arc<FanOut>) -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
+        let waiting: Arc<[AtomicU32]> = (0..AGENT_NUMBERS).map(|_| AtomicU32::new(0)).collect();
         let workers = (0..cores.min(VERIFIER_THREADS_MAX)).map(|number| {
             let (sender, receiver) = sync_channel(SIGNATURES_WAITING_MAX);
-            let worker = Worker { inbox: inbox.clone(), fan_out: Arc::clone(fan_out) };
+            let worker = Worker {
+                inbox: inbox.clone(),
+                fan_out: Arc::clone(fan_out),
+                waiting: Arc::clone(&waiting),
+            };
             let name = format!("verify-{number}");
             thread::Builder::new().name(name).spawn(move || worker.run(&receiver))?;
             Ok(sender)
         });
-        Ok(Self { workers: workers.collect::<io::Result<_>>()? })
+        let workers = workers.collect::<io::Result<_>>()?;
+        Ok(Self { inbox: inbox.clone(), workers, waiting })
     }
 
-    /// Takes a signed command. It goes on into the inbox, or is rejected on its connection.
+    /// Takes a command of a connection. If it is signed, it is checked against `signer`. What is wrong
+    /// with it later is said on the connection.
     ///
     /// # Errors
     ///
-    /// [`RejectReason::Busy`] if too many wait.
-    pub fn submit(&self, signed: Signed) -> Result<(), RejectReason> {
-        let worker = signed.connection.id % self.workers.len() as u64;
-        let worker = &self.workers[usize::try_from(worker).unwrap_or(0)];
-        worker.try_send(signed).map_err(|_| RejectReason::Busy)
+    /// [`RejectReason::Busy`] if too many wait, here or in the inbox.
+    pub fn submit(
+        &self,
+        submission: Submission,
+        signer: Option<VerifyingKey>,
+        connection: &Arc<Connection>,
+    ) -> Result<(), RejectReason> {
+        let agent = submission.request.agent;
+        let signed = signer.filter(|_| submission.request.command.is_signed());
+        if signed.is_none() && !self.must_wait(agent, &submission) {
+            return self.inbox.submit(submission);
+        }
+        let connection = Some(Arc::clone(connection));
+        self.wait(Waiting { agent, submission, signed, connection })
     }
+
+    /// Takes a command of the exchange's own about an agent, which comes after what the agent has sent.
+    ///
+    /// # Errors
+    ///
+    /// [`RejectReason::Busy`] if too many wait, here or in the inbox.
+    pub fn submit_after(&self, agent: AgentId, submission: Submission) -> Result<(), RejectReason> {
+        if !self.must_wait(agent, &submission) {
+            return self.inbox.submit(submission);
+        }
+        self.wait(Waiting { agent, submission, signed: None, connection: None })
+    }
+
+    fn must_wait(&self, agent: AgentId, submission: &Submission) -> bool {
+        Lane::of(&submission.request.command) == Lane::Business
+            && self.waiting[number_of(agent)].load(Ordering::Acquire) > 0
+    }
+
+    fn wait(&self, waiting: Waiting) -> Result<(), RejectReason> {
+        let number = number_of(waiting.agent);
+        self.waiting[number].fetch_add(1, Ordering::AcqRel);
+        let sent = self.workers[number % self.workers.len()].try_send(waiting);
+        sent.map_err(|_| {
+            self.waiting[number].fetch_sub(1, Ordering::AcqRel);
+            RejectReason::Busy
+        })
+    }
+}
+
+/// As many numbers as agents are told apart by while they wait.
+const AGENT_NUMBERS: usize = 1_024;
+
+/// Returns an agent's number: two may have the same, and then only wait for each other.
+fn number_of(agent: AgentId) -> usize {
+    // Ids are evenly spread already.
+    usize::try_from(agent.raw() % AGENT_NUMBERS as u64).unwrap_or(0)
 }
 
 struct Worker {
     inbox: Inbox,
     fan_out: Arc<FanOut>,
+    waiting: Arc<[AtomicU32]>,
 }
 
 impl Worker {
-    fn run(&self, receiver: &Receiver<Signed>) {
+    fn run(&self, receiver: &Receiver<Waiting>) {
         while let Ok(first) = receiver.recv() {
             self.pass_on(first);
             while let Ok(next) = receiver.try_recv() {
@@ -81,14 +142,37 @@ impl Worker {
         }
     }
 
-    fn pass_on(&self, signed: Signed) {
-        let Signed { connection, key, submission } = signed;
-        let session_seq = submission.origin.map_or(0, |origin| origin.session_seq);
-        let exchange = self.fan_out.exchange().ok_or(RejectReason::JournalUnavailable);
-        let verified = exchange.and_then(|name| verify(&submission.request.command, &name, &key));
-        if let Err(reason) = verified.and_then(|()| self.inbox.submit(submission)) {
-            let answer = ServerMessage::Rejected(RejectedAnswer::of(reason));
-            connection.send_message(session_seq, &answer);
+    fn pass_on(&self, waiting: Waiting) {
+        let Waiting { agent, submission, signed, connection } = waiting;
+        match connection {
+            Some(connection) => {
+                let session_seq = submission.origin.map_or(0, |origin| origin.session_seq);
+                let checked = self.check(&submission, signed);
+                if let Err(reason) = checked.and_then(|()| self.inbox.submit(submission)) {
+                    let answer = ServerMessage::Rejected(RejectedAnswer::of(reason));
+                    connection.send_message(session_seq, &answer);
+                }
+            }
+            None => self.insist(&submission),
+        }
+        self.waiting[number_of(agent)].fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn check(
+        &self,
+        submission: &Submission,
+        signed: Option<VerifyingKey>,
+    ) -> Result<(), RejectReason> {
+        let Some(key) = signed else { return Ok(()) };
+        let exchange = self.fan_out.exchange().ok_or(RejectReason::JournalUnavailable)?;
+        verify(&submission.request.command, &exchange, &key)
+    }
+
+    /// Submits until there is room: nobody else would.
+    fn insist(&self, submission: &Submission) {
+        while self.inbox.submit(submission.clone()).is_err() {
+            self.inbox.wake();
+            thread::sleep(RETRY_INTERVAL);
         }
     }
 }

@@ -154,8 +154,8 @@ reasons! {
             "the price band is empty or inverted",
             "name a lowest price above zero and a highest not below it";
         109 InvalidInvitation permanent
-            "too many providers are invited, one twice, or nobody where somebody must be",
-            "invite 1 to 64 different providers";
+            "too many providers are invited, one twice, two of one account, one that cannot answer, or nobody where somebody must be",
+            "invite 1 to 64 providers, each of another account, and not your own";
         110 FormatNotAllowed permanent
             "the format does not go with another term of the RFQ",
             "see the table of formats in the protocol document";

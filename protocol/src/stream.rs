@@ -10,7 +10,7 @@ use crate::command::{DutchTerms, NoQuoteReason, OpenRfq, RfqSignature, record};
 use crate::event::{
     Awarded, CapabilityListed, ContractExpired, ContractSettled, ContractTakenOver,
     ContractVerified, Delivered, Halted, PriceBandSet, ProviderSuspended, QuoteCanceled, QuoteRef,
-    Reopened, ReputationChanged, Resumed, RfqOpened, RfqResult, RfqTaken, StandingQuoteCanceled,
+    Reopened, ReputationChanged, Resumed, RfqOpened, RfqResult, StandingQuoteCanceled,
     StandingQuoteSet, WorkStarted, happened,
 };
 use crate::ids::{AgentId, Digest, RfqId};
@@ -57,12 +57,14 @@ templates! {
         110 QuoteShown(QuoteShown),
         /// The agent's quote did not win, and stands by for the winner.
         111 Standby(Standby),
-        /// The provider failed and another took over; both sides and the successor get this.
+        /// The provider failed and another took over; both sides get this. The successor gets `Awarded`.
         112 ContractTakenOver(ContractTakenOver),
         /// The agent's reputation changed.
         113 ReputationChanged(ReputationChanged),
         /// The agent is kept out for a time.
         114 ProviderSuspended(ProviderSuspended),
+        /// Units of a Dutch RFQ that the agent was invited to were taken.
+        115 InvitedRfqTaken(RfqTakenPublicly),
     }
 }
 
@@ -87,7 +89,7 @@ templates! {
         /// The exchange continues after an outage; deadlines moved (topic: the exchange).
         135 Resumed(Resumed),
         /// Units of a Dutch RFQ were taken (topic: its capability).
-        136 RfqTaken(RfqTaken),
+        136 RfqTakenPublicly(RfqTakenPublicly),
         /// The band that prices must lie in was set (topic: its capability).
         137 PriceBandSet(PriceBandSet),
     }
@@ -184,6 +186,18 @@ happened! {
         pub digest: Digest,
     }
 
+    /// Units of a Dutch RFQ were taken, as everybody who may take may know it.
+    pub struct RfqTakenPublicly {
+        /// Which RFQ.
+        pub rfq: RfqId,
+        /// The price per unit, which follows from the public curve.
+        pub price: Micros,
+        /// Units taken.
+        pub quantity: u32,
+        /// Units left.
+        pub remaining: u32,
+    }
+
     /// An RFQ ended: what everybody may know of it.
     pub struct RfqClosedPublicly {
         /// Which RFQ.
@@ -234,7 +248,7 @@ payloads!(
     Halted,
     Reopened,
     Resumed,
-    RfqTaken,
+    RfqTakenPublicly,
     PriceBandSet,
     Declined,
     BookOpened,

@@ -407,6 +407,7 @@ fn private_events() -> Vec<PrivateEvent> {
             until: NOW,
             fades: 1,
         }),
+        PrivateEvent::InvitedRfqTaken(taken()),
     ]
 }
 
@@ -419,6 +420,10 @@ fn announced() -> RfqAnnounced {
         dutch: Some(dutch()),
         signed: Some(SignedRfq { commitment: DIGEST, digest: DIGEST }),
     }
+}
+
+fn taken() -> RfqTakenPublicly {
+    RfqTakenPublicly { rfq: RFQ, price: PRICE, quantity: 1, remaining: 1 }
 }
 
 fn closed() -> RfqClosedPublicly {
@@ -453,14 +458,7 @@ fn public_events() -> Vec<PublicEvent> {
         PublicEvent::Halted(Halted { capability: Some(CAPABILITY) }),
         PublicEvent::Reopened(Reopened { capability: None }),
         PublicEvent::Resumed(Resumed { gap: DurationNs::from_secs(5), sessions_lost: 2 }),
-        PublicEvent::RfqTaken(RfqTaken {
-            rfq: RFQ,
-            capability: CAPABILITY,
-            contract: CONTRACT,
-            price: PRICE,
-            quantity: 1,
-            remaining: 1,
-        }),
+        PublicEvent::RfqTakenPublicly(taken()),
         PublicEvent::PriceBandSet(PriceBandSet { capability: CAPABILITY, band: Some(BAND) }),
     ]
 }

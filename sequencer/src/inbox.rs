@@ -106,7 +106,6 @@ impl Lane {
             Command::CancelRfq(_)
             | Command::CancelQuote(_)
             | Command::CancelStandingQuote(_)
-            | Command::MassCancel(_)
             | Command::DeclineRfq(_)
             | Command::StartWork(_)
             | Command::Deliver(_)
@@ -121,8 +120,8 @@ impl Lane {
             // Before the quotes that it allows, which come the same way.
             | Command::SignEnvelope(_)
             | Command::Logon(_)
-            // Not before what the session itself has sent: a quote that came after the end of its
-            // session would stay.
+            // Not before the quotes that they are to take: what came after them would stay.
+            | Command::MassCancel(_)
             | Command::SessionLost(_) => Self::Business,
         }
     }

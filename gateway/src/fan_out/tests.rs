@@ -2,9 +2,9 @@
 
 use gavel_protocol::{
     Acceptance, AccountEnrolled, AccountId, ContractSettled, ContractVerified, Frames, Halted,
-    Logon, LossReason, Micros, Outcome, PublicKey, QuoteCanceled, RejectReason, Rejected, Reopened,
-    Repeated, RfqCanceled, RfqHandle, RfqResult, SessionEnded, Statement, StreamPosition, Topic,
-    WorkStarted,
+    Logon, LossReason, Micros, OpenRfq, Outcome, PublicKey, QuoteCanceled, RejectReason, Rejected,
+    Reopened, Repeated, RfqCanceled, RfqHandle, RfqResult, SessionEnded, Statement, StreamPosition,
+    Topic, WorkStarted,
 };
 
 use super::*;
@@ -293,6 +293,33 @@ fn the_losers_of_a_canceled_rfq_have_no_rank_and_each_event_comes_once() {
     assert_eq!((lost.rank, lost.reason), (None, LossReason::RfqCanceled));
     assert!(matches!(buyer.private()[..], [PrivateEvent::RfqEnded(_)]));
     assert!(matches!(public.public()[..], [PublicEvent::RfqClosedPublicly(_)]));
+}
+
+#[test]
+fn what_is_taken_of_a_directed_rfq_is_told_to_the_invited_alone() {
+    for invited in [vec![], vec![PROVIDER]] {
+        let mut world = World::new();
+        let asked = world.listen(PROVIDER, Topic::Private);
+        let public = world.listen(STRANGER, Topic::Capability(CAPABILITY));
+        let is_directed = !invited.is_empty();
+        let open = Command::OpenRfq(Box::new(OpenRfq { invited, ..open_rfq() }));
+        world.batches.step(None, open, &[Event::RfqOpened(rfq_opened())]);
+        world.publish();
+        (asked.take(), public.take());
+        let (rfq, price, quantity, remaining) = (RFQ, Micros::new(30), 1, 1);
+        let (capability, contract) = (CAPABILITY, CONTRACT);
+        let taken = RfqTaken { rfq, capability, contract, price, quantity, remaining };
+        world.events(&[Event::RfqTaken(taken)]);
+        let told = RfqTakenPublicly { rfq, price, quantity, remaining };
+        let (invited, public) = (asked.private(), public.public());
+        if is_directed {
+            assert_eq!(invited, [PrivateEvent::InvitedRfqTaken(told)]);
+            assert_eq!(public, []);
+        } else {
+            assert_eq!(invited, []);
+            assert_eq!(public, [PublicEvent::RfqTakenPublicly(told)]);
+        }
+    }
 }
 
 #[test]

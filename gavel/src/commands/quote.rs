@@ -138,6 +138,7 @@ impl Provider<'_> {
             }
             PrivateEvent::RfqEnded(_)
             | PrivateEvent::InvitedRfqEnded(_)
+            | PrivateEvent::InvitedRfqTaken(_)
             | PrivateEvent::Declined(_)
             | PrivateEvent::BookOpened(_)
             | PrivateEvent::QuoteShown(_)

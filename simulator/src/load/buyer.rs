@@ -161,6 +161,7 @@ impl Buyer {
             | PrivateEvent::StandingQuoteCanceled(_)
             | PrivateEvent::Invited(_)
             | PrivateEvent::InvitedRfqEnded(_)
+            | PrivateEvent::InvitedRfqTaken(_)
             | PrivateEvent::Declined(_)
             | PrivateEvent::BookOpened(_)
             | PrivateEvent::QuoteShown(_)

@@ -243,6 +243,7 @@ impl Provider {
             | PrivateEvent::ContractExpired(_)
             | PrivateEvent::Invited(_)
             | PrivateEvent::InvitedRfqEnded(_)
+            | PrivateEvent::InvitedRfqTaken(_)
             | PrivateEvent::Declined(_)
             | PrivateEvent::BookOpened(_)
             | PrivateEvent::QuoteShown(_)
