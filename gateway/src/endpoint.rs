@@ -1,18 +1,19 @@
 //! The gateway itself: binds the sockets, accepts connections, and shuts down.
 
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use gavel_protocol::CloseReason;
 use gavel_sequencer::Inbox;
 use object_store::ObjectStore;
 use quinn::{
-    AckFrequencyConfig, Endpoint, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt,
+    AckFrequencyConfig, AsyncUdpSocket, Endpoint, EndpointConfig, IdleTimeout, Incoming, Runtime,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 use crate::blobs::BlobStore;
@@ -47,6 +48,7 @@ pub struct GatewayConfig {
 /// The network edge, while it runs. Dropping it ends it at once.
 pub struct Gateway {
     endpoint: Endpoint,
+    socket: Weak<dyn AsyncUdpSocket>,
     quic_addr: SocketAddr,
     http_addr: SocketAddr,
     fingerprint: String,
@@ -115,7 +117,10 @@ impl Gateway {
         let server = server_config(config.identity)?;
         let addr = config.quic_addr;
         let quic = |source| GatewayError::Quic { addr, source };
-        let endpoint = Endpoint::server(server, addr).map_err(quic)?;
+        let socket =
+            TokioRuntime.wrap_udp_socket(UdpSocket::bind(addr).map_err(quic)?).map_err(quic)?;
+        let endpoint = endpoint(server, Arc::clone(&socket)).map_err(quic)?;
+        let socket = Arc::downgrade(&socket);
         let quic_addr = endpoint.local_addr().map_err(quic)?;
         let addr = config.http_addr;
         let http = |source| GatewayError::Http { addr, source };
@@ -141,7 +146,7 @@ impl Gateway {
             }
         });
         tracing::info!(%quic_addr, %http_addr, "the gateway listens");
-        Ok(Self { endpoint, quic_addr, http_addr, fingerprint, fan_out, tasks })
+        Ok(Self { endpoint, socket, quic_addr, http_addr, fingerprint, fan_out, tasks })
     }
 
     /// Returns where it listens for QUIC.
@@ -159,15 +164,32 @@ impl Gateway {
         &self.fingerprint
     }
 
-    /// Closes every connection with `ShuttingDown`, and ends.
-    pub async fn shutdown(mut self) {
-        self.fan_out.connections.close_all(CloseReason::ShuttingDown);
+    /// Closes every connection with `ShuttingDown`, and ends; then its address is free again.
+    pub async fn shutdown(self) {
+        let Self { endpoint, socket, fan_out, mut tasks, .. } = self;
+        fan_out.connections.close_all(CloseReason::ShuttingDown);
         let (code, meaning) = close_frame(CloseReason::ShuttingDown);
-        self.endpoint.close(code, meaning);
-        if timeout(SHUTDOWN_TIMEOUT, self.endpoint.wait_idle()).await.is_err() {
+        endpoint.close(code, meaning);
+        if timeout(SHUTDOWN_TIMEOUT, endpoint.wait_idle()).await.is_err() {
             tracing::warn!("some connections did not hear of the shutdown");
         }
-        self.tasks.shutdown().await;
+        tasks.shutdown().await;
+        drop(endpoint);
+        if timeout(SHUTDOWN_TIMEOUT, closed(&socket)).await.is_err() {
+            tracing::warn!("the socket is still open");
+        }
+    }
+}
+
+fn endpoint(server: ServerConfig, socket: Arc<dyn AsyncUdpSocket>) -> io::Result<Endpoint> {
+    let config = EndpointConfig::default();
+    Endpoint::new_with_abstract_socket(config, Some(server), socket, Arc::new(TokioRuntime))
+}
+
+/// Waits until the endpoint's driver, a task of its own, has let go of the socket.
+async fn closed(socket: &Weak<dyn AsyncUdpSocket>) {
+    while socket.strong_count() > 0 {
+        yield_now().await;
     }
 }
 

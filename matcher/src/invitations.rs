@@ -24,7 +24,7 @@ struct Invitation {
 impl Invitations {
     /// Makes room for every invitation there may be.
     pub(crate) fn new() -> Self {
-        Self { all: Slab::with_capacity(INVITATIONS_MAX as usize) }
+        Self { all: Slab::with_capacity(INVITATIONS_MAX) }
     }
 
     pub(crate) fn add(&mut self, chain: &mut Chain, provider: AgentId) {

@@ -12,7 +12,7 @@ pub const QUOTES_PER_RFQ_MAX: u32 = 4_096;
 pub const QUOTES_LIVE_MAX: u32 = 262_144;
 
 /// Invitations to open RFQs the core can hold: as many as all of them may have.
-pub const INVITATIONS_MAX: u32 = RFQS_OPEN_MAX * INVITED_MAX as u32;
+pub const INVITATIONS_MAX: usize = RFQS_OPEN_MAX as usize * INVITED_MAX;
 
 /// Standing quotes the core can hold, over all capabilities.
 pub const STANDING_QUOTES_MAX: u32 = 1_048_576;

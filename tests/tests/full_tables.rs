@@ -1,9 +1,15 @@
 //! Books and tables that are full: scenarios too long to write out.
+#![allow(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
 
-use gavel_matcher::limits::STANDING_VISITED_MAX;
+use gavel_matcher::limits::{QUOTES_PER_RFQ_MAX, STANDING_VISITED_MAX};
 use gavel_protocol::limits::AWARDS_PER_RFQ_MAX;
+use gavel_protocol::{
+    AgentId, Command, Currency, DeclineRfq, DurationNs, Event, Micros, NoQuoteReason, Offer,
+    OpenRfq, PlaceQuote, RejectReason, RfqOpened, RfqTerms, TimestampNs,
+};
 use gavel_risk::limits::CONTRACTS_PROMISED_PER_ACCOUNT_MAX;
 use gavel_simulator::scenario;
+use gavel_tests::market::Market;
 
 /// Returns what follows from the lines.
 fn output(lines: impl IntoIterator<Item = String>) -> String {
@@ -58,4 +64,33 @@ fn one_account_cannot_promise_itself_every_contract() {
     let output = output(first.into_iter().chain(rfqs).chain(last));
     let expected = format!("rejected rfq greedy #{most} rfq_limit\nrefunded acme 50.00\n");
     assert!(output.starts_with(&expected), "{output}");
+}
+
+#[test]
+fn a_full_rfq_takes_no_further_quote_unless_it_replaces_a_decline() {
+    let full = QUOTES_PER_RFQ_MAX as usize;
+    let mut market = Market::new(full + 2, || 0);
+    let (agents, capability) = (market.agents.clone(), market.capability);
+    let mut terms = RfqTerms::plain(capability, Currency::USD, Micros::new(50));
+    terms.window = DurationNs::from_secs(1);
+    let open = Command::OpenRfq(Box::new(OpenRfq::plain(market.client_id(), terms)));
+    let Event::RfqOpened(RfqOpened { rfq, .. }) = market.apply(agents[0], open) else {
+        panic!("it is opened");
+    };
+    let quote = |market: &mut Market, agent: AgentId| {
+        let (client_id, offer) =
+            (market.client_id(), Offer::new(Micros::new(40), TimestampNs::MAX));
+        let place = PlaceQuote { client_id, rfq, offer, signature: None };
+        market.apply(agent, Command::PlaceQuote(place)).outcome()
+    };
+    for provider in &agents[1..full] {
+        assert!(quote(&mut market, *provider).is_ok());
+    }
+    let decline = DeclineRfq { client_id: market.client_id(), rfq, reason: NoQuoteReason::Policy };
+    let late = agents[full];
+    assert!(market.apply(late, Command::DeclineRfq(decline)).outcome().is_ok());
+    let hash = market.exchange.state_hash();
+    assert_eq!(quote(&mut market, agents[full + 1]), Err(RejectReason::RfqFull));
+    assert_eq!(market.exchange.state_hash(), hash);
+    assert!(quote(&mut market, late).is_ok(), "in the place of its decline");
 }

@@ -460,10 +460,12 @@ async fn a_connection_too_many_is_told_so() {
     assert!(first.quic.close_reason().is_none());
 }
 
-#[tokio::test]
-async fn a_shutdown_tells_every_client() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_tells_every_client_and_frees_the_address() {
     let world = World::new().await;
     let client = world.connect(Codec::Rkyv).await;
+    let addr = world.gateway.quic_addr();
     world.gateway.shutdown().await;
+    UdpSocket::bind(addr).unwrap();
     assert_eq!(client.closed().await, CloseReason::ShuttingDown);
 }

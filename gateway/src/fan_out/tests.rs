@@ -305,7 +305,8 @@ fn what_is_taken_of_a_directed_rfq_is_told_to_the_invited_alone() {
         let open = Command::OpenRfq(Box::new(OpenRfq { invited, ..open_rfq() }));
         world.batches.step(None, open, &[Event::RfqOpened(rfq_opened())]);
         world.publish();
-        (asked.take(), public.take());
+        asked.take();
+        public.take();
         let (rfq, price, quantity, remaining) = (RFQ, Micros::new(30), 1, 1);
         let (capability, contract) = (CAPABILITY, CONTRACT);
         let taken = RfqTaken { rfq, capability, contract, price, quantity, remaining };
