@@ -22,6 +22,7 @@ use crate::feed::{EventStream, Feed};
 use crate::limits::LOGOUT_WAIT_MAX;
 use crate::pending::{Answer, Pending};
 use crate::session::{Request, Session};
+use crate::signing::Signer;
 
 /// A logged-on agent. Clones share one session; it ends with [`Client::close`] or with its last
 /// clone, subscription and pending answer.
@@ -34,6 +35,9 @@ pub struct Client {
 struct Handle {
     shared: Arc<Shared>,
     codec: Codec,
+    signer: Signer,
+    /// Whether whatever can be signed is.
+    signs: bool,
     client_id_base: u128,
     client_ids: AtomicU64,
 }
@@ -78,9 +82,10 @@ impl Client {
     ///
     /// The same as [`Client::connect`].
     pub async fn connect_over(socket: &Socket, config: Config) -> Result<Self, ClientError> {
-        let codec = config.codec;
+        let (codec, signs, key) = (config.codec, config.signs, config.key.clone());
         let connector = Connector::new(socket, config)?;
         let logon = connector.log_on(None).await?;
+        let signer = Signer::new(&key, logon.exchange);
         let mut session = Session::new(codec, logon.identity.clone());
         session.connected(logon.identity.clone());
         let shared = Arc::new(Shared {
@@ -94,7 +99,7 @@ impl Client {
         let mut random: SmallRng = rand::make_rng();
         let client_id_base = u128::from(random.next_u64()) << 16;
         let client_ids = AtomicU64::new(0);
-        let handle = Arc::new(Handle { shared, codec, client_id_base, client_ids });
+        let handle = Arc::new(Handle { shared, codec, signer, signs, client_id_base, client_ids });
         Ok(Self { handle })
     }
 
@@ -116,6 +121,17 @@ impl Client {
         let count = self.handle.client_ids.fetch_add(1, Ordering::Relaxed);
         let unique = self.handle.client_id_base.wrapping_add(u128::from(count));
         ClientId::from_parts(TimestampNs::from_nanos(nanos), unique)
+    }
+
+    /// Returns what signs for this agent: for commands that go through [`Client::send`], which
+    /// sends them as they are.
+    pub fn signer(&self) -> &Signer {
+        &self.handle.signer
+    }
+
+    /// Returns whether whatever can be signed is: see `Config::signs`.
+    pub(crate) fn signs(&self) -> bool {
+        self.handle.signs
     }
 
     /// Sends a command now, or as soon as there is a connection; waits only while too many are

@@ -6,12 +6,13 @@ use gavel_protocol::{
     CancelStandingQuote, CapabilityId, Command, ContractId, Currency, DeclineRfq, Deliver, Deposit,
     Digest, DutchTerms, EnrolAccount, EnrolAgent, Halt, ListCapability, MassCancel, Micros, Name,
     NoQuoteReason, Offer, OpenRfq, Outcome, PickQuote, PlaceQuote, PriceBand, PublicKey, QuoteId,
-    QuoteKind, QuoteTarget, Reopen, RfqHandle, RfqId, RfqTaken, RfqTarget, RfqTerms, Roles,
-    SetPriceBand, SetStandingQuote, StartWork, TakeRfq,
+    QuoteKind, QuoteSignature, QuoteTarget, Reopen, RfqHandle, RfqId, RfqTaken, RfqTarget,
+    RfqTerms, Roles, SetPriceBand, SetStandingQuote, StartWork, TakeRfq,
 };
 
 use crate::client::Client;
 use crate::error::{ClientError, CommandError};
+use crate::signing::{Envelope, RfqRef};
 
 /// Unwraps the one outcome that a command can have.
 macro_rules! expect_outcome {
@@ -24,8 +25,8 @@ macro_rules! expect_outcome {
     };
 }
 
-/// An RFQ that is to be opened: its terms, who is invited (nobody: open to all), and its price curve
-/// if it is Dutch.
+/// An RFQ that is to be opened: its terms, who is invited (nobody: open to all), and its price
+/// curve if it is Dutch.
 #[derive(Clone, Debug)]
 pub struct NewRfq {
     /// What is asked for, and how it is awarded.
@@ -49,7 +50,7 @@ impl Client {
         let NewRfq { terms: rfq, invited, dutch } = rfq.into();
         let client_id = self.next_client_id();
         let open = OpenRfq { client_id, rfq, invited, dutch, signature: None };
-        expect_outcome!(self, Command::OpenRfq(Box::new(open)), Rfq)
+        expect_outcome!(self, self.signed(Command::OpenRfq(Box::new(open))), Rfq)
     }
 
     /// Cancels an open RFQ.
@@ -58,18 +59,30 @@ impl Client {
         self.done(Command::CancelRfq(CancelRfq { client_id, target })).await
     }
 
-    /// Places a sealed quote.
-    pub async fn place_quote(&self, rfq: RfqId, offer: Offer) -> Result<QuoteId, CommandError> {
-        let client_id = self.next_client_id();
-        let place = PlaceQuote { client_id, rfq, offer, signature: None };
-        expect_outcome!(self, Command::PlaceQuote(place), Quote)
+    /// Places a sealed quote; signed, if the RFQ is named by its announcement and was signed
+    /// itself.
+    pub async fn place_quote(
+        &self,
+        rfq: impl Into<RfqRef>,
+        offer: Offer,
+    ) -> Result<QuoteId, CommandError> {
+        let (client_id, rfq) = (self.next_client_id(), rfq.into());
+        let signature = self.place_for_signature(rfq);
+        let place = PlaceQuote { client_id, rfq: rfq.rfq, offer, signature };
+        expect_outcome!(self, self.signed(Command::PlaceQuote(place)), Quote)
     }
 
-    /// Changes a live quote.
-    pub async fn amend_quote(&self, quote: QuoteId, offer: Offer) -> Result<QuoteId, CommandError> {
+    /// Changes a live quote for that RFQ; signed like a new one.
+    pub async fn amend_quote(
+        &self,
+        rfq: impl Into<RfqRef>,
+        quote: QuoteId,
+        offer: Offer,
+    ) -> Result<QuoteId, CommandError> {
         let (client_id, target) = (self.next_client_id(), QuoteTarget::Id(quote));
-        let amend = AmendQuote { client_id, target, offer, signature: None };
-        expect_outcome!(self, Command::AmendQuote(amend), Quote)
+        let signature = self.place_for_signature(rfq.into());
+        let amend = AmendQuote { client_id, target, offer, signature };
+        expect_outcome!(self, self.signed(Command::AmendQuote(amend)), Quote)
     }
 
     /// Answers an RFQ without a quote.
@@ -78,16 +91,25 @@ impl Client {
         self.done(Command::DeclineRfq(DeclineRfq { client_id, rfq, reason })).await
     }
 
-    /// Takes at most `quantity` units of a Dutch RFQ, if its price has come to `limit` per unit.
+    /// Takes at most `quantity` units of a Dutch RFQ, if its price has come to `limit` per unit;
+    /// signed like a quote.
     pub async fn take_rfq(
         &self,
-        rfq: RfqId,
+        rfq: impl Into<RfqRef>,
         quantity: u32,
         limit: Micros,
     ) -> Result<RfqTaken, CommandError> {
-        let client_id = self.next_client_id();
-        let take = TakeRfq { client_id, rfq, quantity, limit, signature: None };
-        expect_outcome!(self, Command::TakeRfq(take), Taken)
+        let (client_id, rfq) = (self.next_client_id(), rfq.into());
+        let signature = self.place_for_signature(rfq);
+        let take = TakeRfq { client_id, rfq: rfq.rfq, quantity, limit, signature };
+        expect_outcome!(self, self.signed(Command::TakeRfq(take)), Taken)
+    }
+
+    /// Signs the bounds within which this session may move the agent's standing quote. A reconnect
+    /// that opens a new session ends the mandate: `identity` tells the session.
+    pub async fn sign_envelope(&self, envelope: Envelope) -> Result<(), CommandError> {
+        let (client_id, session) = (self.next_client_id(), self.identity().session);
+        self.done(self.signer().envelope(client_id, envelope, session)).await
     }
 
     /// Picks one of the quotes that a buyer's-choice RFQ has shown.
@@ -208,6 +230,18 @@ impl Client {
     ) -> Result<(), CommandError> {
         let client_id = self.next_client_id();
         self.done(Command::SetPriceBand(SetPriceBand { client_id, capability, band })).await
+    }
+
+    /// Signs what can be signed, unless the client does not sign.
+    fn signed(&self, mut command: Command) -> Command {
+        if self.signs() {
+            self.signer().sign(&mut command);
+        }
+        command
+    }
+
+    fn place_for_signature(&self, rfq: RfqRef) -> Option<Box<QuoteSignature>> {
+        if self.signs() { rfq.unsigned() } else { None }
     }
 
     async fn done(&self, command: Command) -> Result<(), CommandError> {

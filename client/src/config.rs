@@ -24,6 +24,8 @@ pub struct Config {
     pub codec: Codec,
     /// The key of the agent that logs on.
     pub key: SigningKey,
+    /// Whether RFQs, and answers to RFQs that are signed, are signed with that key.
+    pub signs: bool,
     /// Whether the end of the session takes the agent's quotes with it.
     pub cancel_on_disconnect: bool,
     /// How long the session may be without a connection before it is lost.
@@ -39,8 +41,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Returns the usual configuration: rkyv, a grace of 30 s, nothing canceled on disconnect, no
-    /// early answers, and a minute of reconnecting.
+    /// Returns the usual configuration: rkyv, signatures, a grace of 30 s, nothing canceled on
+    /// disconnect, no early answers, and a minute of reconnecting.
     pub fn new(address: SocketAddr, trust: Trust, key: SigningKey) -> Self {
         Self {
             address,
@@ -48,6 +50,7 @@ impl Config {
             trust,
             codec: Codec::Rkyv,
             key,
+            signs: true,
             cancel_on_disconnect: false,
             grace: DurationNs::from_secs(30),
             sequenced_answers: false,

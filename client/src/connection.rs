@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ed25519_dalek::Signer as _;
 use gavel_protocol::{
-    Challenge, ClientMessage, CloseReason, Codec, Heartbeat, LogonAnswer, LogonRequest, PublicKey,
-    ServerMessage, SessionId, SignatureBytes, TEMPLATE_VERSION, logon_message,
+    Challenge, ClientMessage, CloseReason, Codec, Heartbeat, LogonAnswer, LogonRequest, Name,
+    PublicKey, ServerMessage, SessionId, SignatureBytes, TEMPLATE_VERSION, logon_message,
 };
 use quinn::{
     AckFrequencyConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarInt,
@@ -59,6 +59,8 @@ pub(crate) struct Connector {
 pub(crate) struct Logon {
     pub(crate) connection: Connection,
     pub(crate) identity: LogonAnswer,
+    /// The exchange's name, part of what is signed.
+    pub(crate) exchange: Name,
     send: SendStream,
     recv: RecvStream,
     frames: FrameBuffer,
@@ -113,7 +115,8 @@ impl Connector {
         else {
             return Err(ClientError::Unexpected("something else than the logon's answer"));
         };
-        Ok(Logon { connection: connection.clone(), identity, send, recv, frames })
+        let exchange = challenge.exchange;
+        Ok(Logon { connection: connection.clone(), identity, exchange, send, recv, frames })
     }
 
     fn answer_to(
@@ -217,7 +220,7 @@ async fn stay_connected(shared: &Shared, connector: &Connector, mut logon: Logon
 
 /// Serves one connection until it ends, and returns why it did.
 async fn serve(shared: &Shared, codec: Codec, logon: Logon) -> ClientError {
-    let Logon { connection, identity, mut send, mut recv, frames } = logon;
+    let Logon { connection, identity, mut send, mut recv, frames, .. } = logon;
     let timeout = Duration::from_nanos(identity.heartbeat_timeout.nanos());
     let heartbeat = timeout / HEARTBEATS_PER_TIMEOUT;
     let error = tokio::select! {

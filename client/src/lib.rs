@@ -1,10 +1,12 @@
 //! The async client of the exchange: typed commands and events over a connection that heals itself.
 //!
-//! A [`Client`] connects over QUIC, proves the server by its certificate's fingerprint (or by roots)
-//! and itself by an Ed25519 signature, numbers what it sends and matches what comes back. When the
-//! connection is lost it reconnects, resumes the session, sends everything unanswered again (client
-//! ids and revisions make that one effect) and goes on with every subscription where its reader was.
-//! What ends a client for good is a typed error, and nothing that waits is left waiting.
+//! A [`Client`] connects over QUIC, proves the server by its certificate's fingerprint (or by
+//! roots) and itself by an Ed25519 signature, numbers what it sends and matches what comes back.
+//! When the connection is lost it reconnects, resumes the session, sends everything unanswered
+//! again (client ids and revisions make that one effect) and goes on with every subscription where
+//! its reader was. What ends a client for good is a typed error, and nothing that waits is left
+//! waiting. Unless it is told otherwise it signs what binds its agent: RFQs, and answers to RFQs
+//! that are signed.
 //!
 //! What this crate does *not* do: decide what to trade, repeat a command that was rejected, or keep
 //! anything on disk.
@@ -40,6 +42,7 @@ mod frame_buffer;
 pub mod limits;
 mod pending;
 mod session;
+mod signing;
 mod tls;
 
 pub use client::Client;
@@ -51,3 +54,4 @@ pub use error::{ClientError, CommandError};
 pub use feed::{EventStream, StreamEvent, StreamItem};
 pub use pending::Pending;
 pub use rustls::pki_types::CertificateDer;
+pub use signing::{Envelope, RfqRef, Signer};

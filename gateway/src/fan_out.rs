@@ -268,6 +268,7 @@ impl Splitter<'_> {
                 metrics.contracts_taken_over.inc();
                 lock(&edge.blobs).ended(e.contract);
                 self.parties(e.parties, PrivateEvent::ContractTakenOver(*e));
+                self.private(e.successor, PrivateEvent::ContractTakenOver(*e));
             }
             Event::StandbyEnded(e) => self.end_standby(e),
             Event::ReputationChanged(e) => {

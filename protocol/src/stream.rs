@@ -57,7 +57,7 @@ templates! {
         110 QuoteShown(QuoteShown),
         /// The agent's quote did not win, and stands by for the winner.
         111 Standby(Standby),
-        /// The provider failed and another took over; both sides get this. The successor gets `Awarded`.
+        /// The provider failed and another took over; both sides and the successor get this.
         112 ContractTakenOver(ContractTakenOver),
         /// The agent's reputation changed.
         113 ReputationChanged(ReputationChanged),

@@ -16,8 +16,9 @@ use std::sync::Arc;
 use gavel_client::{Client, Config, EventStream, SigningKey, StreamEvent, StreamItem, Trust};
 use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity};
 use gavel_protocol::{
-    AccountId, Attributes, CapabilityId, Codec, Currency, Digest, DurationNs, Found, Micros,
-    PrivateEvent, PublicEvent, PublicKey, RfqTerms, Roles, SetStandingQuote, Settings, TimestampNs,
+    AccountId, AgentId, Attributes, CapabilityId, Codec, Currency, Digest, DurationNs, Found,
+    Micros, PrivateEvent, PublicEvent, PublicKey, RfqTerms, Roles, SetStandingQuote, Settings,
+    TimestampNs, Topic,
 };
 use gavel_sequencer::journal::SqliteJournal;
 use gavel_sequencer::{Inbox, Layout, Sequencer, SequencerConfig};
@@ -39,11 +40,28 @@ pub struct World {
     codec: Codec,
 }
 
+/// An agent that is logged on and hears what happens to it.
+pub struct Trader {
+    /// Its key.
+    pub key: SigningKey,
+    /// Its id.
+    pub id: AgentId,
+    /// Its client.
+    pub client: Client,
+    /// Its private stream.
+    pub events: EventStream,
+}
+
 impl World {
     /// Starts an exchange whose clients speak `codec`.
     pub async fn start(codec: Codec) -> Self {
+        Self::start_with(codec, Settings::fee(10_000)).await
+    }
+
+    /// Starts an exchange with settings of its own.
+    pub async fn start_with(codec: Codec, settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (gateway, sequencer) = serve(&folder, Vec::new()).await;
+        let (gateway, sequencer) = serve(&folder, Vec::new(), settings).await;
         let mut world = Self { gateway, sequencer, folder, agents: 0, operator: None, codec };
         world.operator = Some(world.connect(&operator_key()).await);
         world
@@ -55,7 +73,8 @@ impl World {
         let addr = gateway.quic_addr();
         gateway.shutdown().await;
         sequencer.stop().await.unwrap();
-        let (gateway, sequencer) = serve(&folder, vec![addr]).await;
+        // What it was founded with is in the journal.
+        let (gateway, sequencer) = serve(&folder, vec![addr], Settings::fee(0)).await;
         Self { gateway, sequencer, folder, agents, operator, codec }
     }
 
@@ -72,6 +91,14 @@ impl World {
     /// Returns the body of a page over HTTP.
     pub fn http_addr(&self) -> std::net::SocketAddr {
         self.gateway.http_addr()
+    }
+
+    /// Enrols an agent with money, logs it on, and subscribes to what happens to it.
+    pub async fn trader(&mut self) -> Trader {
+        let (key, _) = self.enrol().await;
+        let client = self.connect(&key).await;
+        let events = client.subscribe(Topic::Private, None).await.unwrap();
+        Trader { key, id: client.identity().agent, client, events }
     }
 
     /// Enrols an agent with money, and logs it on.
@@ -117,13 +144,17 @@ impl World {
     }
 }
 
-async fn serve(folder: &TempDir, addr: Vec<std::net::SocketAddr>) -> (Gateway, Sequencer) {
+async fn serve(
+    folder: &TempDir,
+    addr: Vec<std::net::SocketAddr>,
+    settings: Settings,
+) -> (Gateway, Sequencer) {
     let journal = SqliteJournal::open(&folder.path().join("journal")).await.unwrap();
     let found = Found {
         name: NAME.parse().unwrap(),
         id_key: Digest::new([9; 32]),
         operator_key: PublicKey::new(operator_key().verifying_key().to_bytes()),
-        settings: Settings::fee(10_000),
+        settings,
     };
     let (inbox, fan_out) = (Inbox::new(), FanOut::new());
     let config = SequencerConfig { layout: Layout::Inline, found, alive: None };
@@ -187,6 +218,30 @@ pub async fn private(events: &mut EventStream) -> PrivateEvent {
         StreamItem::Event(_, StreamEvent::Private(event)) => event,
         other => panic!("a private event was expected, not {other:?}"),
     }
+}
+
+/// Waits for the next event of one kind of a private stream, and returns what it carries.
+#[macro_export]
+macro_rules! next_private {
+    ($events:expr, $event:ident) => {
+        loop {
+            if let gavel_protocol::PrivateEvent::$event(event) = $crate::private($events).await {
+                break event;
+            }
+        }
+    };
+}
+
+/// Waits for the next event of one kind of a public stream, and returns what it carries.
+#[macro_export]
+macro_rules! next_public {
+    ($events:expr, $event:ident) => {
+        loop {
+            if let gavel_protocol::PublicEvent::$event(event) = $crate::public($events).await {
+                break event;
+            }
+        }
+    };
 }
 
 /// Returns the next event of a public stream.

@@ -1,17 +1,20 @@
-//! Sealed means sealed: two worlds that differ only in what others have quoted look the same to
-//! everybody else until the close: events, numbers, heartbeats, sizes, statements, metrics.
+//! Sealed means sealed: two worlds that differ only in how others have answered look the same to
+//! everybody else until the close: events, numbers, heartbeats, sizes, statements, books, metrics,
+//! logs.
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
     reason = "a test may stop at anything unexpected"
 )]
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Write};
+use std::sync::{Arc, Mutex};
 
-use gavel_client::SigningKey;
+use gavel_client::{Client, SigningKey};
 use gavel_protocol::*;
 use gavel_tests::{Raw, World, now, rfq, standing};
 use quinn::RecvStream;
+use tracing_subscriber::EnvFilter;
 
 /// Longer than the time between two heartbeats.
 const WINDOW_MS: u64 = 60_000;
@@ -20,52 +23,100 @@ const WINDOW_MS: u64 = 60_000;
 type Seen = Vec<(String, u64, u16, usize, String)>;
 
 #[tokio::test]
-async fn nobody_can_tell_how_many_sealed_quotes_others_sent() {
-    let (none, many) = tokio::join!(world(0), world(3));
-    for (one, other) in none.0.iter().zip(&many.0) {
+async fn nobody_can_tell_whether_and_how_others_have_answered() {
+    let log = Log::default();
+    log.capture();
+    // One after the other: they share the log.
+    let (none, many) = (world(false, &log).await, world(true, &log).await);
+    for (one, other) in none.seen.iter().zip(&many.seen) {
         assert_eq!(one, other);
     }
-    for (one, other) in none.1.lines().zip(many.1.lines()) {
-        assert_eq!(one, other);
-    }
-    assert_eq!(none, many);
-    let heartbeats = none.0.iter().filter(|seen| seen.0.starts_with("stream") && seen.2 == 66);
+    assert_eq!(none.seen, many.seen);
+    assert_eq!(none.metrics, many.metrics);
+    assert_eq!(none.log, many.log);
+    let heartbeats = none.seen.iter().filter(|seen| seen.0.starts_with("stream") && seen.2 == 66);
     assert_eq!(heartbeats.count(), 3, "a heartbeat on each stream is part of what was compared");
+    let books = none.seen.iter().filter(|seen| seen.2 == 78 && seen.4.contains("rfqs_total"));
+    assert_eq!(books.count(), 2, "so is the book, before and after others go on");
+    assert!(none.log.contains("the gateway listens"), "so is the log: {}", none.log);
 }
 
-/// Runs a market in which `rivals` others quote before and after the observer does, and returns what
-/// the observer and the public can see.
-async fn world(rivals: usize) -> (Seen, String) {
+/// What an observer and the public can see of a world.
+struct Observed {
+    seen: Seen,
+    metrics: String,
+    log: String,
+}
+
+/// Runs a market in which others may answer before and after the observer does.
+async fn world(others_answer: bool, log: &Log) -> Observed {
     let mut world = World::start(Codec::Json).await;
     let capability = world.capability("ocr").await;
     let (buyer, _) = world.agent().await;
     let (observer, _) = world.enrol().await;
-    let mut others = Vec::new();
-    // The same agents in both worlds: only what they quote differs.
-    for _ in 0..3 {
-        others.push(world.agent().await.0);
+    // The same agents in both worlds: only what they do differs.
+    let others = [world.agent().await.0, world.agent().await.0, world.agent().await.0];
+    let mut asked = rfq(capability, WINDOW_MS);
+    (asked.bond_bps, asked.split, asked.quantity) = (100, true, 3);
+    let opened = buyer.open_rfq(asked).await.unwrap();
+    if others_answer {
+        answer(&others, opened.rfq).await;
     }
-    let opened = buyer.open_rfq(rfq(capability, WINDOW_MS)).await.unwrap();
-    let quote = async |price| {
-        for other in &others[..rivals] {
-            let price = Micros::new(price);
-            let quote =
-                other.place_quote(opened.rfq, Offer::new(price, TimestampNs::MAX)).await.unwrap();
-            other.amend_quote(quote, Offer::new(Micros::new(7), TimestampNs::MAX)).await.unwrap();
-            other.cancel_quote(quote).await.unwrap();
-            other.place_quote(opened.rfq, Offer::new(price, TimestampNs::MAX)).await.unwrap();
-        }
-    };
-    quote(1_000_000).await;
-    let (seen, still_connected) = observe(&world, &observer, capability, opened.rfq).await;
-    let page = metrics(&world).await;
-    drop(still_connected);
+    let (mut seen, mut raw) = trade(&world, &observer, capability, opened.rfq).await;
+    if others_answer {
+        answer_again(&others, opened.rfq, capability).await;
+    }
+    ask(&mut raw, QueryKind::Book(capability), &mut seen).await;
+    ask(&mut raw, QueryKind::Statement, &mut seen).await;
+    for _ in 0..3 {
+        let stream = raw.connection.accept_uni().await.unwrap();
+        read_to_heartbeat(stream, &mut seen).await;
+    }
+    let metrics = metrics(&world).await;
+    let log = log.take(&world);
+    drop(raw);
     world.stop().await;
-    (seen, page)
+    Observed { seen, metrics, log }
 }
 
-/// Logs on, subscribes to everything, trades, and waits for a heartbeat on each stream.
-async fn observe(
+fn offer(price: i64) -> Offer {
+    Offer::new(Micros::new(price), TimestampNs::MAX)
+}
+
+/// Two of the others quote, amend whatever can be amended, cancel and quote again; one declines.
+async fn answer(others: &[Client; 3], rfq: RfqId) {
+    let [first, second, third] = others;
+    for other in [first, second] {
+        let quote = other.place_quote(rfq, offer(1_000_000)).await.unwrap();
+        let amended = Offer {
+            quantity: 2,
+            all_or_none: true,
+            latency_ms: 1_234,
+            standby_until: Some(TimestampNs::MAX),
+            ..offer(7)
+        };
+        other.amend_quote(rfq, quote, amended).await.unwrap();
+        other.cancel_quote(quote).await.unwrap();
+        other.place_quote(rfq, offer(1_000_000)).await.unwrap();
+    }
+    third.decline_rfq(rfq, NoQuoteReason::Policy).await.unwrap();
+}
+
+/// They go on: one thinks better of declining, one leaves, and one sends standing quotes that are
+/// all rejected.
+async fn answer_again(others: &[Client; 3], rfq: RfqId, capability: CapabilityId) {
+    let [first, second, third] = others;
+    third.place_quote(rfq, offer(900_000)).await.unwrap();
+    first.mass_cancel(QuoteKind::Sealed).await.unwrap();
+    let lines = (1..=100).map(|revision| standing(capability, revision, 0)).collect();
+    let results = second.mass_quote(lines).await.unwrap();
+    assert!(results.iter().all(|wrong| *wrong == Some(RejectReason::InvalidAmount)));
+    let refused = second.place_quote(rfq, offer(1)).await.unwrap_err();
+    assert_eq!(refused.reason(), Some(RejectReason::QuoteExists));
+}
+
+/// Logs on, subscribes to everything, and trades.
+async fn trade(
     world: &World,
     key: &SigningKey,
     capability: CapabilityId,
@@ -84,7 +135,7 @@ async fn observe(
     let place = PlaceQuote {
         client_id: ClientId::from_parts(now(), 1),
         rfq,
-        offer: Offer::new(Micros::new(2_000_000), TimestampNs::MAX),
+        offer: offer(2_000_000),
         signature: None,
     };
     let commands = [
@@ -96,15 +147,17 @@ async fn observe(
         let answer = raw.call(command).await;
         note(&mut seen, "session", raw.session_seq, &answer);
     }
-    raw.session_seq += 1;
-    let (number, query) = (raw.session_seq, Query { kind: QueryKind::Statement });
-    raw.send_message(&ClientMessage::Query(query), number).await;
-    note(&mut seen, "session", number, &raw.answer().await);
-    for _ in 0..3 {
-        let stream = raw.connection.accept_uni().await.unwrap();
-        read_to_heartbeat(stream, &mut seen).await;
-    }
+    ask(&mut raw, QueryKind::Statement, &mut seen).await;
+    ask(&mut raw, QueryKind::Book(capability), &mut seen).await;
     (seen, raw)
+}
+
+/// Asks a question, and notes the answer.
+async fn ask(raw: &mut Raw, kind: QueryKind, seen: &mut Seen) {
+    raw.session_seq += 1;
+    let number = raw.session_seq;
+    raw.send_message(&ClientMessage::Query(Query { kind }), number).await;
+    note(seen, "session", number, &raw.answer().await);
 }
 
 /// Notes everything up to the first heartbeat of a subscription's stream.
@@ -139,13 +192,14 @@ fn note(seen: &mut Seen, place: &str, number: u64, message: &ServerMessage) {
     seen.push((place.into(), number, template, frame.len(), text));
 }
 
-/// Blanks what differs in any two worlds: ids, which are as good as random, and times.
+/// Blanks what differs in any two worlds: ids and salted digests, which are as good as random, and
+/// times.
 fn masked(text: &str) -> String {
     let hex_run = |c: char| c.is_ascii_hexdigit();
     let mut masked = String::new();
     for part in text.split_inclusive(|c| !hex_run(c)) {
         let run = part.trim_end_matches(|c| !hex_run(c));
-        let blank = (run.len() == 16 || run.len() == 19) && run.chars().all(hex_run);
+        let blank = [16, 19, 64].contains(&run.len()) && run.chars().all(hex_run);
         masked.push_str(if blank { "?" } else { run });
         masked.push_str(&part[run.len()..]);
     }
@@ -165,4 +219,42 @@ async fn metrics(world: &World) -> String {
     let page = tokio::task::spawn_blocking(fetch).await.unwrap();
     let body = page.split_once("\r\n\r\n").unwrap().1;
     body.to_owned()
+}
+
+/// What the exchange has logged, from every thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Begins to capture everything that the exchange may ever log; clients are no part of it.
+    fn capture(&self) {
+        let filter =
+            EnvFilter::new("info,gavel_client=off,gavel_gateway=trace,gavel_sequencer=trace");
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false);
+        subscriber.with_env_filter(filter).with_writer(move || log.clone()).init();
+    }
+
+    /// Takes what was logged, with everything blanked that differs in any two worlds. Threads write
+    /// in an order of their own.
+    fn take(&self, world: &World) -> String {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+        let mut text = String::from_utf8(bytes).unwrap();
+        for addr in [world.address().0, world.http_addr()] {
+            text = text.replace(&addr.to_string(), "?");
+        }
+        let mut lines: Vec<String> = text.lines().map(masked).collect();
+        lines.sort();
+        lines.join("\n")
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
