@@ -1,12 +1,24 @@
 //! The command line.
 
+mod explain;
+mod operator;
+mod parse;
+mod quote;
+mod rfq;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::{Parser, Subcommand, ValueEnum};
+use gavel_protocol::Name;
+
 use crate::bench::core::CoreArgs;
 use crate::bench::wire::WireArgs;
-use clap::{Parser, Subcommand, ValueEnum};
-use gavel_protocol::{Currency, Micros, Name};
+
+pub use explain::{ExplainArgs, ExplainCommand};
+pub use operator::{BandArgs, BookArgs, EnrolArgs, HaltArgs, ListArgs};
+pub use quote::QuoteArgs;
+pub use rfq::{FormatArg, FormatArgs, PickArg, RfqArgs};
 
 /// The exchange where AI agents buy and sell work.
 #[derive(Debug, Parser)]
@@ -36,14 +48,25 @@ pub enum Command {
     Enrol(EnrolArgs),
     /// List a capability, so that it can be traded (operator).
     List(ListArgs),
+    /// Halt the exchange or a capability: no new business until it is reopened (operator).
+    Halt(HaltArgs),
+    /// End a halt of the same reach (operator).
+    Reopen(HaltArgs),
+    /// Set or lift the band that prices of a capability must lie in (operator).
+    Band(BandArgs),
+    /// Show a capability's book: its standing quotes and open RFQs.
+    Book(BookArgs),
     /// Ask for quotes, and wait for the work.
-    Rfq(RfqArgs),
+    Rfq(Box<RfqArgs>),
     /// Offer work, and do it when it is awarded.
     Quote(QuoteArgs),
     /// Replay a journal, and show what happened.
     Replay(ReplayArgs),
     /// Verify a journal: every record, every event, and what clients were told.
     Verify(VerifyArgs),
+    /// Explain what happened, from the journal: who won, why, and what the others lacked.
+    #[command(subcommand)]
+    Explain(ExplainCommand),
     /// Run a scenario file through the pure exchange, and print the events.
     Script(ScriptArgs),
     /// Measure what things cost here, beside what they cost at least.
@@ -99,6 +122,13 @@ pub struct UpArgs {
     /// The providers' fee in parts per million, at first start.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub fee_ppm: u32,
+    /// Whether RFQs, quotes and takes must be signed, and standing quotes lie in an envelope, at
+    /// first start.
+    #[arg(long, value_enum, default_value_t = SignaturesArg::Optional)]
+    pub signatures: SignaturesArg,
+    /// Quotes that an agent may place, amend or set per second, at first start; 0 is any number.
+    #[arg(long, default_value_t = 0)]
+    pub quotes_per_s: u32,
     /// Where the core runs.
     #[arg(long, value_enum, default_value_t = LayoutArg::Inline)]
     pub layout: LayoutArg,
@@ -111,6 +141,15 @@ pub enum LayoutArg {
     Inline,
     /// On a thread of its own.
     Thread,
+}
+
+/// Whether what binds an agent must be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SignaturesArg {
+    /// What is not signed is rejected.
+    Required,
+    /// What is signed is verified; the rest is taken on the session's word.
+    Optional,
 }
 
 /// Arguments of `gavel demo`.
@@ -210,115 +249,6 @@ pub enum CodecArg {
     Json,
 }
 
-/// Arguments of `gavel enrol`.
-#[derive(Debug, Parser)]
-#[command(after_help = ROUND)]
-pub struct EnrolArgs {
-    /// The agent's name: its key is kept under it.
-    pub name: String,
-    /// Where the exchange keeps everything.
-    #[arg(long, default_value = "gavel-data")]
-    pub data: PathBuf,
-    /// Money to deposit for its account.
-    #[arg(long, value_parser = money)]
-    pub deposit: Option<Micros>,
-    /// The currency of the deposit.
-    #[arg(long, default_value_t = Currency::USD)]
-    pub currency: Currency,
-    /// The most that one of its transactions may cost.
-    #[arg(long, value_parser = money, default_value = "1000000.00")]
-    pub transaction_max: Micros,
-}
-
-/// Arguments of `gavel list`.
-#[derive(Debug, Parser)]
-#[command(after_help = ROUND)]
-pub struct ListArgs {
-    /// The capability's name.
-    pub name: Name,
-    /// Where the exchange keeps everything.
-    #[arg(long, default_value = "gavel-data")]
-    pub data: PathBuf,
-    /// What it is traded in.
-    #[arg(long, default_value_t = Currency::USD)]
-    pub currency: Currency,
-    /// The terms of its standing quotes, as a file [default: delivery against payment].
-    #[arg(long)]
-    pub terms: Option<PathBuf>,
-}
-
-/// Arguments of `gavel rfq`.
-#[derive(Debug, Parser)]
-#[command(after_help = ROUND)]
-pub struct RfqArgs {
-    /// The buyer's name, as enrolled.
-    #[arg(long = "as", value_name = "NAME")]
-    pub agent: String,
-    /// Where the exchange keeps everything.
-    #[arg(long, default_value = "gavel-data")]
-    pub data: PathBuf,
-    /// The kind of work.
-    #[arg(long)]
-    pub capability: Name,
-    /// The most to pay per unit; nobody else learns it.
-    #[arg(long, value_parser = money)]
-    pub reserve: Micros,
-    /// Units of work.
-    #[arg(long, default_value_t = 1)]
-    pub quantity: u32,
-    /// How long to collect quotes, in milliseconds; 0 clears at once against the standing quotes.
-    #[arg(long, default_value_t = 1_000)]
-    pub window_ms: u64,
-    /// The public job spec, as a file.
-    #[arg(long)]
-    pub spec: PathBuf,
-    /// Private inputs that only the winner may read, as a file.
-    #[arg(long)]
-    pub inputs: Option<PathBuf>,
-    /// The terms of the contract, as a file [default: the capability's].
-    #[arg(long)]
-    pub terms: Option<PathBuf>,
-    /// Where to put the deliverable [default: standard output].
-    #[arg(long)]
-    pub out: Option<PathBuf>,
-    /// How long the provider may take, in seconds.
-    #[arg(long, default_value_t = 3_600)]
-    pub delivery_s: u64,
-    /// How long to take for objections, in seconds; silence accepts.
-    #[arg(long, default_value_t = 3_600)]
-    pub acceptance_s: u64,
-    /// Do not accept the delivery: let silence do it.
-    #[arg(long)]
-    pub silent: bool,
-}
-
-/// Arguments of `gavel quote`.
-#[derive(Debug, Parser)]
-#[command(after_help = ROUND)]
-pub struct QuoteArgs {
-    /// The provider's name, as enrolled.
-    #[arg(long = "as", value_name = "NAME")]
-    pub agent: String,
-    /// Where the exchange keeps everything.
-    #[arg(long, default_value = "gavel-data")]
-    pub data: PathBuf,
-    /// The kind of work.
-    #[arg(long)]
-    pub capability: Name,
-    /// The price per unit.
-    #[arg(long, value_parser = money)]
-    pub price: Micros,
-    /// What to deliver, as a file.
-    #[arg(long)]
-    pub deliver: PathBuf,
-    /// Also set a public standing quote for this many units; it ends with this command.
-    #[arg(long, value_name = "UNITS")]
-    pub standing: Option<u32>,
-    /// Leave after so many contracts have ended.
-    #[arg(long, default_value_t = 1)]
-    pub contracts: u32,
-}
-
 /// Arguments of `gavel replay`.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:\n\n  gavel replay --data gavel-data --events | tail -3")]
@@ -349,8 +279,4 @@ pub struct VerifyArgs {
 pub struct ScriptArgs {
     /// The scenario file. If it says what it expects, anything else is a failure.
     pub file: PathBuf,
-}
-
-fn money(text: &str) -> Result<Micros, gavel_protocol::ParseMoneyError> {
-    Micros::parse_units(text)
 }

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 use gavel_client::{Client, Config, Fingerprint, Trust};
+use gavel_protocol::{AgentId, PublicKey};
 use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +107,25 @@ impl DataDir {
         Ok(SigningKey::from_bytes(&seed))
     }
 
+    /// Returns the public keys of all names, by name.
+    pub fn public_keys(&self) -> anyhow::Result<Vec<(String, PublicKey)>> {
+        let folder = self.folder("keys")?;
+        let entries = fs::read_dir(&folder);
+        let entries = entries.with_context(|| format!("cannot read {}", folder.display()))?;
+        let mut keys = Vec::new();
+        for entry in entries {
+            let file = entry.with_context(|| format!("cannot read {}", folder.display()))?;
+            let file = file.file_name();
+            let Some(name) = file.to_str().and_then(|file| file.strip_suffix(".key")) else {
+                continue;
+            };
+            let key = self.key(name)?.verifying_key();
+            keys.push((name.to_owned(), PublicKey::new(key.to_bytes())));
+        }
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
     /// Makes the key of a name; readable by its owner only.
     pub fn new_key(&self, name: &str) -> anyhow::Result<SigningKey> {
         let path = self.key_file(name)?;
@@ -117,6 +137,26 @@ impl DataDir {
         writeln!(file, "{}", HEXLOWER.encode(&seed))
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(SigningKey::from_bytes(&seed))
+    }
+
+    /// Notes under which id a name is enrolled.
+    pub fn note_agent(&self, name: &str, agent: AgentId) -> anyhow::Result<()> {
+        let path = self.agent_file(name)?;
+        fs::write(&path, format!("{agent}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Returns the agent that is meant by an id, or by a name that was enrolled here.
+    pub fn agent(&self, text: &str) -> anyhow::Result<AgentId> {
+        if let Ok(agent) = text.parse() {
+            return Ok(agent);
+        }
+        let path = self.agent_file(text)?;
+        let id = fs::read_to_string(&path).with_context(|| {
+            let data = self.root.display();
+            format!("no agent {text} was enrolled from {data}; name it by its id, agent_…")
+        })?;
+        id.trim().parse().with_context(|| format!("{} is damaged", path.display()))
     }
 
     /// Logs on to the exchange of this directory.
@@ -141,11 +181,19 @@ impl DataDir {
     }
 
     fn key_file(&self, name: &str) -> anyhow::Result<PathBuf> {
+        self.file_of(name, "key")
+    }
+
+    fn agent_file(&self, name: &str) -> anyhow::Result<PathBuf> {
+        self.file_of(name, "agent")
+    }
+
+    fn file_of(&self, name: &str, what: &str) -> anyhow::Result<PathBuf> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || !name.chars().all(allowed) {
             bail!("`{name}` is no name for a key: use letters, digits, `-` and `_`");
         }
-        Ok(self.root.join("keys").join(format!("{name}.key")))
+        Ok(self.root.join("keys").join(format!("{name}.{what}")))
     }
 
     fn whereabouts_file(&self) -> PathBuf {

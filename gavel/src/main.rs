@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Args, BenchCommand, Command, SimArgs, SimCommand};
+use crate::args::{Args, BenchCommand, Command, ExplainCommand, SimArgs, SimCommand};
 use crate::output::Output;
 
 #[global_allocator]
@@ -56,10 +56,15 @@ fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
         Command::Sim(args) => commands::sim::run(args, output),
         Command::Enrol(args) => commands::enrol::run(args, output),
         Command::List(args) => commands::list::run(args, output),
-        Command::Rfq(args) => commands::rfq::run(args, output),
+        Command::Halt(args) => commands::halt::halt(args, output),
+        Command::Reopen(args) => commands::halt::reopen(args, output),
+        Command::Band(args) => commands::band::run(args, output),
+        Command::Book(args) => commands::book::run(args, output),
+        Command::Rfq(args) => commands::rfq::run(&args, output),
         Command::Quote(args) => commands::quote::run(args, output),
         Command::Replay(args) => commands::replay::run(&args, output),
         Command::Verify(args) => commands::verify::run(&args, output),
+        Command::Explain(ExplainCommand::Rfq(args)) => commands::explain::run(&args, output),
         Command::Script(args) => commands::script::run(&args, output),
         Command::Bench(BenchCommand::Core(args)) => bench::core::run(&args, output),
         Command::Bench(BenchCommand::Wire(args)) => bench::wire::wire(&args, output),

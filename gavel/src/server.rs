@@ -37,8 +37,8 @@ pub struct ServerConfig {
     pub layout: Layout,
     /// The exchange's name, if it is founded now.
     pub name: Name,
-    /// The fee, if it is founded now.
-    pub fee_ppm: u32,
+    /// What is charged and asked for, if it is founded now.
+    pub settings: Settings,
 }
 
 /// A running exchange.
@@ -52,7 +52,7 @@ pub struct Server {
 impl Server {
     /// Recovers, founds or resumes the exchange, and serves.
     pub async fn start(config: ServerConfig) -> anyhow::Result<Self> {
-        let ServerConfig { data, quic, http, certificate, layout, name, fee_ppm } = config;
+        let ServerConfig { data, quic, http, certificate, layout, name, settings } = config;
         data.make()?;
         let journal = SqliteJournal::open(&data.journal()).await?;
         if journal.head() == Head::EMPTY && data.whereabouts().is_ok() {
@@ -67,7 +67,7 @@ impl Server {
             name,
             id_key: Digest::new(random_bytes()?),
             operator_key: PublicKey::new(operator.verifying_key().to_bytes()),
-            settings: Settings::fee(fee_ppm),
+            settings,
         };
         let (inbox, fan_out) = (Inbox::new(), FanOut::new());
         let config = SequencerConfig { layout, found, alive: Some(data.alive()) };

@@ -1,6 +1,6 @@
 """Trades over an independent QUIC stack, by docs/PROTOCOL.md alone, with JSON payloads.
 
-A buyer opens an RFQ with a window, a provider that hears of it quotes, and the buyer gets its award.
+A buyer opens and signs an RFQ, a provider that hears of it signs its quote, and the buyer gets its award.
 Usage: independent_client.py DATA_DIRECTORY, of a running exchange with the agents acme and fast.
 """
 
@@ -27,6 +27,131 @@ OPEN_RFQ, PLACE_QUOTE = 16, 18
 CHALLENGE, LOGON_ANSWER, ACCEPTED, REJECTED = 64, 65, 68, 69
 SUBSCRIBED, CAPABILITY_LIST = 70, 73
 AWARDED, RFQ_ANNOUNCED = 96, 128
+
+
+# BLAKE3, sections 2.2 to 2.4 of its paper, for messages of one chunk: at most 1,024 bytes.
+BLAKE3_IV = (
+    0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19
+)  # fmt: skip
+BLAKE3_PERMUTATION = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
+CHUNK_START, CHUNK_END, ROOT = 1, 2, 8
+
+
+def rotated(word, bits):
+    return (word >> bits | word << (32 - bits)) & 0xFFFFFFFF
+
+
+def mix(state, a, b, c, d, first, second):
+    for word, bits_d, bits_b in ((first, 16, 12), (second, 8, 7)):
+        state[a] = (state[a] + state[b] + word) & 0xFFFFFFFF
+        state[d] = rotated(state[d] ^ state[a], bits_d)
+        state[c] = (state[c] + state[d]) & 0xFFFFFFFF
+        state[b] = rotated(state[b] ^ state[c], bits_b)
+
+
+def compressed(chaining, block, flags):
+    words = struct.unpack("<16I", block.ljust(64, b"\0"))
+    state = [*chaining, *BLAKE3_IV[:4], 0, 0, len(block), flags]
+    for _ in range(7):
+        for column in range(4):
+            lane = [column + row for row in (0, 4, 8, 12)]
+            mix(state, *lane, words[2 * column], words[2 * column + 1])
+        for diagonal in range(4):
+            lane = [4 * row + (diagonal + row) % 4 for row in range(4)]
+            mix(state, *lane, words[8 + 2 * diagonal], words[9 + 2 * diagonal])
+        words = [words[place] for place in BLAKE3_PERMUTATION]
+    return [low ^ high for low, high in zip(state[:8], state[8:])]
+
+
+def blake3(message):
+    assert len(message) <= 1024
+    blocks = [message[start : start + 64] for start in range(0, len(message), 64)] or [b""]
+    chaining = BLAKE3_IV
+    for number, block in enumerate(blocks):
+        flags = CHUNK_START if number == 0 else 0
+        if number == len(blocks) - 1:
+            flags |= CHUNK_END | ROOT
+        chaining = compressed(chaining, block, flags)
+    return struct.pack("<8I", *chaining)
+
+
+# What is signed: integers little-endian and as wide as their type, a choice as the number of its
+# variant, an option as a flag and its value, a list as its length and its entries.
+def u8(value):
+    return struct.pack("<B", value)
+
+
+def u16(value):
+    return struct.pack("<H", value)
+
+
+def u32(value):
+    return struct.pack("<I", value)
+
+
+def u64(value):
+    return struct.pack("<Q", int(value))
+
+
+def i64(value):
+    return struct.pack("<q", int(value))
+
+
+def id_bytes(text):
+    return u64(int(text.rsplit("_", 1)[1], 16))
+
+
+def option(value, write):
+    return u8(0) if value is None else u8(1) + write(value)
+
+
+def public_terms(rfq):
+    return b"".join([
+        id_bytes(rfq["capability"]),
+        rfq["currency"].encode(),
+        u32(rfq["quantity"]),
+        u8(rfq["split"]),
+        u8(["first_price", "second_price", "dutch", "buyers_choice"].index(rfq["format"])),
+        u64(rfq["window"]),
+        u64(rfq["cutoff"]),
+        u8(rfq["close_early"]),
+        u64(rfq["pick_within"]),
+        u8(rfq["admit_standing"]),
+        i64(rfq["scoring"]["latency_per_ms"]),
+        i64(rfq["scoring"]["reputation_per_bps"]),
+        u16(rfq["eligibility"]["reputation_min_bps"]),
+        u32(0),  # no attributes
+        u16(rfq["bond_bps"]),
+        u64(rfq["start_within"]),
+        u64(rfq["delivery_within"]),
+        u64(rfq["acceptance_within"]),
+        bytes.fromhex(rfq["spec"]),
+        bytes.fromhex(rfq["terms"]),
+    ])
+
+
+def commitment(salt, rfq, invited):
+    return blake3(b"".join([
+        b"gavel rfq private 1\0",
+        salt,
+        i64(rfq["reserve"]),
+        option(rfq["inputs"], bytes.fromhex),
+        u8(rfq["top_up"]),
+        u8(["nothing", "clearing_price"].index(rfq["disclosure"])),
+        u32(len(invited)),
+        *map(id_bytes, invited),
+    ]))
+
+
+def offer_bytes(offer):
+    return b"".join([
+        i64(offer["price"]),
+        u32(offer["quantity"]),
+        u8(offer["all_or_none"]),
+        u32(offer["latency_ms"]),
+        u64(offer["valid_until"]),
+        option(offer["standby_until"], u64),
+    ])
 
 
 class Session(QuicConnectionProtocol):
@@ -85,7 +210,30 @@ class Session(QuicConnectionProtocol):
         template, _, answer = await self.answers.get()
         assert template == LOGON_ANSWER, answer
         self.session_seq = int(answer["session_seq_next"]) - 1
+        self.key, self.public, self.exchange = key, public, challenge["exchange"].encode("ascii")
         return answer
+
+    def signature(self, context, client_id, body):
+        """Signs a command: its context, the exchange, the key, the client id, what it says."""
+        name = u8(len(self.exchange)) + self.exchange
+        number = int(client_id, 16).to_bytes(16, "little")
+        signed = self.key.sign(context + name + self.public + number + body)
+        return {"scheme": "ed25519", "bytes": signed.hex()}
+
+    def signed_rfq(self, opening):
+        salt = secrets.token_bytes(32)
+        hidden = commitment(salt, opening["rfq"], opening["invited"])
+        public = b"gavel rfq public 1\0" + public_terms(opening["rfq"]) + u8(0) + hidden
+        digest = blake3(public)
+        signature = self.signature(b"gavel rfq 1\0", opening["client_id"], digest)
+        signed = {"salt": salt, "commitment": hidden, "digest": digest}
+        signed = {name: value.hex() for name, value in signed.items()}
+        return {**opening, "signature": {**signed, "signature": signature}}
+
+    def signed_quote(self, quote, digest):
+        body = bytes.fromhex(digest) + id_bytes(quote["rfq"]) + offer_bytes(quote["offer"])
+        signature = self.signature(b"gavel quote 1\0", quote["client_id"], body)
+        return {**quote, "signature": {"rfq_digest": digest, "signature": signature}}
 
     async def call(self, template, payload):
         """Sends a numbered frame and returns the answer to it."""
@@ -149,18 +297,28 @@ async def trade(data):
             "capability": capability["capability"],
             "currency": "USD",
             "quantity": 1,
+            "split": False,
             "reserve": "40000000",
             "format": "first_price",
             "window": "1000000000",
+            "cutoff": "0",
+            "close_early": False,
+            "pick_within": "0",
             "admit_standing": False,
+            "scoring": {"latency_per_ms": "1000", "reputation_per_bps": "0"},
+            "eligibility": {"reputation_min_bps": 0, "attributes": []},
+            "bond_bps": 0,
+            "top_up": False,
             "disclosure": "clearing_price",
+            "start_within": "0",
             "delivery_within": "60000000000",
             "acceptance_within": "60000000000",
             "spec": "00" * 32,
             "inputs": None,
             "terms": capability["terms"],
         }
-        opening = {"client_id": client_id(), "rfq": rfq, "signature": None}
+        opening = {"client_id": client_id(), "rfq": rfq, "invited": [], "dutch": None}
+        opening = buyer.signed_rfq(opening)
         template, opened = await buyer.call(OPEN_RFQ, opening)
         assert template == ACCEPTED, opened
         # The very same frame content again is the same outcome again.
@@ -169,22 +327,33 @@ async def trade(data):
         assert again["outcome"] == opened["outcome"]
 
         announced = await provider.event(RFQ_ANNOUNCED)
-        assert "reserve" not in announced
-        quote = {
-            "client_id": client_id(),
-            "rfq": announced["rfq"],
+        assert "reserve" not in announced["terms"]
+        digest = announced["signed"]["digest"]
+        assert digest == opening["signature"]["digest"], announced
+        offer = {
             "price": "30500000",
+            "quantity": 1,
+            "all_or_none": False,
+            "latency_ms": 250,
             "valid_until": announced["closes_at"],
-            "signature": None,
+            "standby_until": None,
         }
-        template, placed = await provider.call(PLACE_QUOTE, quote)
+        quote = {"client_id": client_id(), "rfq": announced["rfq"], "offer": offer}
+        signed = provider.signed_quote(quote, digest)
+        # What was signed is not what is said: somebody has lowered the price on the way.
+        forged = {**signed, "client_id": client_id(), "offer": {**offer, "price": "1000000"}}
+        template, refused = await provider.call(PLACE_QUOTE, forged)
+        assert template == REJECTED and refused["reason"] == "InvalidSignature", refused
+        template, placed = await provider.call(PLACE_QUOTE, signed)
         assert template == ACCEPTED, placed
 
         awarded = await buyer.event(AWARDED)
         assert awarded["rfq"] == opened["outcome"]["rfq"]["rfq"], awarded
         assert awarded["total"] == "30500000", awarded
+        assert awarded["breakdown"]["latency"] == "250000", awarded
 
-        template, refused = await provider.call(PLACE_QUOTE, {**quote, "client_id": client_id()})
+        late = provider.signed_quote({**quote, "client_id": client_id()}, digest)
+        template, refused = await provider.call(PLACE_QUOTE, late)
         assert template == REJECTED and refused["reason"] == "TooLate", refused
         print("awarded", awarded["contract"])
 

@@ -8,7 +8,9 @@ mod echo;
 mod idle;
 mod latency;
 mod market;
+mod paced;
 mod report;
+mod signed;
 mod threads;
 
 use std::path::PathBuf;
@@ -23,7 +25,7 @@ use crate::args::LayoutArg;
 use crate::bench::wire::commit::Store;
 use crate::bench::wire::echo::Echo;
 use crate::bench::wire::market::Market;
-use crate::bench::wire::report::{LayoutFigures, Report};
+use crate::bench::wire::report::{LayoutFigures, Rates, Report, Signed};
 use crate::output::Output;
 
 /// Turns that each measurement takes.
@@ -75,6 +77,10 @@ pub enum Measurement {
     RawThroughput,
     /// Durable standing-quote updates per second.
     Updates,
+    /// Durable standing-quote updates at a part of the maximum, open loop.
+    Rates,
+    /// Signed sealed quotes per second, beside bare checks of signatures.
+    Signed,
     /// What an idle exchange costs.
     Idle,
 }
@@ -106,6 +112,9 @@ async fn measure(args: &WireArgs, output: &Output) -> anyhow::Result<Report> {
     for _ in 0..TURNS {
         bench.take_turn(&mut report).await?;
     }
+    if args.measures(Measurement::Rates) {
+        bench.offer_rates(&mut report).await?;
+    }
     bench.stop().await?;
     report.compare();
     if args.measures(Measurement::Idle) {
@@ -126,6 +135,8 @@ impl WireArgs {
             Measurement::Durable,
             Measurement::Window0Award,
             Measurement::Updates,
+            Measurement::Rates,
+            Measurement::Signed,
         ];
         match (needed.iter().any(|&needed| self.measures(needed)), self.layout) {
             (false, _) => Vec::new(),
@@ -176,10 +187,41 @@ impl<'a> Bench<'a> {
             let rate = echo.throughput(CONNECTIONS, IN_FLIGHT, slice).await?;
             report.raw_echo_throughput_per_s.get_or_insert_default().push(rate);
         }
-        for market in markets.iter_mut().filter(|_| args.measures(Measurement::Updates)) {
+        // Rates are parts of the maximum.
+        let updates = args.measures(Measurement::Updates) || args.measures(Measurement::Rates);
+        for market in markets.iter_mut().filter(|_| updates) {
             let rate = market.updates(CONNECTIONS, IN_FLIGHT, slice).await?;
             let figures = report.of(market.layout());
             figures.durable_updates_per_s.get_or_insert_default().push(rate);
+        }
+        if args.measures(Measurement::Signed) {
+            self.take_turn_of_signed(report).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_turn_of_signed(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        let (bare, cores) = signed::bare_checks(self.slice)?;
+        let signed = report.signed.get_or_insert_with(|| Signed::on(cores));
+        signed.bare_checks_per_s.push(bare);
+        for market in &mut self.markets {
+            let rate = market.signed_quotes(bare, self.slice).await?;
+            signed.of(market.layout()).push(rate);
+        }
+        Ok(())
+    }
+
+    /// Offers each exchange parts of the maximum that it has been measured with, in turns.
+    async fn offer_rates(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        for _ in 0..TURNS {
+            for market in &mut self.markets {
+                let layout = market.layout();
+                let maximum = report.of(layout).durable_updates_per_s.as_ref();
+                let maximum = maximum.map_or(0.0, Rates::median);
+                for paced in report.rates.get_or_insert_default().of(layout) {
+                    paced.offer(market, maximum, self.slice).await?;
+                }
+            }
         }
         Ok(())
     }
@@ -212,6 +254,7 @@ async fn take_turn_of_market(
     if args.measures(Measurement::Window0Award) {
         let latencies = window0_award.get_or_insert_default();
         latencies.of_a_slice(slice, async || market.award().await).await?;
+        market.fulfil().await?;
     }
     Ok(())
 }
@@ -238,6 +281,13 @@ mod tests {
                 assert!(json["ratios"][layout][figure].as_f64() > Some(0.0), "{layout} {figure}");
             }
             assert!(json["ratios"][layout]["updates"].is_number(), "{layout}");
+            for share in json["rates"][layout].as_array().unwrap() {
+                assert!(share["accepted_per_s"].as_f64() > Some(0.0), "{layout} {share}");
+                assert!(share["p999_ns"].as_u64() > Some(0), "{layout} {share}");
+            }
+            assert_eq!(json["rates"][layout].as_array().unwrap().len(), 3);
+            assert!(json["signed"][layout]["quotes_per_s"].as_f64() > Some(0.0), "{layout}");
+            assert!(json["signed"][layout]["ratio"].as_f64() > Some(0.0), "{layout}");
         }
         assert!(report.table().contains("inline: durable updates"));
     }

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use gavel_protocol::Settings;
 use gavel_sequencer::journal::SqliteJournal;
 use gavel_sequencer::{Audit, Auditor, Layout, Status, replay};
 use gavel_simulator::load::{AckSink, Load, LoadConfig, Report, Sinks};
@@ -145,7 +146,7 @@ impl Running {
                     certificate: None,
                     layout: Layout::Inline,
                     name: "demo".parse()?,
-                    fee_ppm: FEE_PPM,
+                    settings: Settings::fee(FEE_PPM),
                 })
                 .await?;
                 let handles = (server.whereabouts().clone(), server.status(), server.auditor());

@@ -22,15 +22,22 @@ async fn enrol(args: EnrolArgs, output: &Output) -> anyhow::Result<Exit> {
     let account = operator.enrol_account(args.transaction_max).await;
     let account = account.context("cannot enrol an account")?;
     let public = PublicKey::new(key.verifying_key().to_bytes());
-    let agent = operator.enrol_agent(account, public, Roles::TRADER, Attributes::default()).await;
+    let attributes: Attributes = args.attributes.into_iter().collect();
+    let agent = operator.enrol_agent(account, public, Roles::TRADER, attributes).await;
     let agent = agent.with_context(|| format!("cannot enrol {}", args.name))?;
+    data.note_agent(&args.name, agent)?;
     let mut text = format!("{} is {agent} of {account}", args.name);
     if let Some(amount) = args.deposit {
         operator.deposit(account, amount, args.currency).await.context("cannot deposit")?;
         text = format!("{text}, with {amount} {}", args.currency);
     }
     operator.close().await;
-    let enrolled = json!({ "name": args.name, "agent": agent, "account": account });
+    let enrolled = json!({
+        "name": args.name,
+        "agent": agent,
+        "account": account,
+        "attributes": attributes,
+    });
     output.summary(text, &enrolled);
     Ok(Exit::Done)
 }

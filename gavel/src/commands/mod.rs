@@ -1,7 +1,11 @@
 //! One module per command of the command line.
 
+pub mod band;
+pub mod book;
 pub mod demo;
 pub mod enrol;
+pub mod explain;
+pub mod halt;
 pub mod list;
 pub mod quote;
 pub mod replay;

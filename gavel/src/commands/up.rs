@@ -1,10 +1,11 @@
 //! `gavel up`: serve an exchange until asked to end.
 
+use gavel_protocol::Settings;
 use gavel_sequencer::Layout;
 use serde_json::json;
 
 use crate::Exit;
-use crate::args::{LayoutArg, UpArgs};
+use crate::args::{LayoutArg, SignaturesArg, UpArgs};
 use crate::commands::{asked_to_end, block_on};
 use crate::data_dir::DataDir;
 use crate::output::Output;
@@ -17,6 +18,11 @@ pub fn run(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
 
 async fn serve(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
     let data = DataDir::new(&args.data);
+    let settings = Settings {
+        fee_ppm: args.fee_ppm,
+        signatures_required: args.signatures == SignaturesArg::Required,
+        quotes_per_s_max: args.quotes_per_s,
+    };
     let server = Server::start(ServerConfig {
         data: data.clone(),
         quic: args.quic,
@@ -24,7 +30,7 @@ async fn serve(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
         certificate: args.cert.zip(args.key),
         layout: args.layout.into(),
         name: args.name,
-        fee_ppm: args.fee_ppm,
+        settings,
     })
     .await?;
     let at = server.whereabouts().clone();

@@ -1,4 +1,7 @@
 //! Runs the binary, and ends what it started by its id.
+#![allow(dead_code, reason = "each file of tests uses a part of this")]
+
+pub mod market;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -15,6 +18,15 @@ pub fn gavel(args: &[&str]) -> Output {
 pub fn spawn(args: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
     command.args(args).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// Starts the binary, and returns the first note that it writes.
+pub fn spawn_and_read_note(args: &[&str]) -> (Child, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
+    let mut child = command.args(args).stderr(Stdio::piped()).spawn().unwrap();
+    let mut note = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut note).unwrap();
+    (child, note)
 }
 
 /// Returns the JSON object on the last line.
@@ -34,8 +46,13 @@ pub struct Served {
 impl Served {
     /// Starts an exchange in a folder of its own, on any ports.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts an exchange with further arguments.
+    pub fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (child, quic, http) = up(folder.path(), "127.0.0.1:0");
+        let (child, quic, http) = up(folder.path(), "127.0.0.1:0", more);
         Self { child, folder, quic, http }
     }
 
@@ -62,7 +79,7 @@ impl Served {
 
     /// Starts it again in the same folder and on the same port.
     pub fn start_again(&mut self) {
-        (self.child, self.quic, self.http) = up(self.folder.path(), &self.quic);
+        (self.child, self.quic, self.http) = up(self.folder.path(), &self.quic, &[]);
     }
 
     /// Asks it to end, and waits until it has. The data directory stays.
@@ -81,10 +98,10 @@ impl Drop for Served {
 }
 
 /// Starts an exchange, and waits until it serves.
-fn up(data: &Path, quic: &str) -> (Child, String, String) {
+fn up(data: &Path, quic: &str, more: &[&str]) -> (Child, String, String) {
     let data = data.to_str().unwrap();
     let args = ["up", "--data", data, "--quic", quic, "--http", "127.0.0.1:0", "--json"];
-    let mut child = spawn(&args);
+    let mut child = spawn(&[args.as_slice(), more].concat());
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let started: serde_json::Value = serde_json::from_str(&line).unwrap();

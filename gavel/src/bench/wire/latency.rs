@@ -46,9 +46,19 @@ impl Latencies {
     ) -> anyhow::Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < slice {
-            self.0.saturating_record(nanos(once().await?));
+            self.record(once().await?);
         }
         Ok(())
+    }
+
+    /// Adds one.
+    pub fn record(&mut self, took: Duration) {
+        self.0.saturating_record(nanos(took));
+    }
+
+    /// Adds those of another.
+    pub fn add(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("all of them have the same bounds");
     }
 
     /// Returns what is said of them.

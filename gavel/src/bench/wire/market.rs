@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use gavel_client::{Client, Config, EventStream, Pending, Socket, StreamEvent, StreamItem};
+use anyhow::{Context as _, bail};
+use gavel_client::{Client, Config, EventStream, Pending, RfqRef, Socket, StreamEvent, StreamItem};
 use gavel_protocol::{
-    Attributes, CapabilityId, Command, Currency, Digest, DurationNs, Micros, OpenRfq, PrivateEvent,
-    PublicKey, RfqTerms, Roles, SetStandingQuote, Topic,
+    AcceptDelivery, Attributes, CapabilityId, Command, ContractId, Currency, Deliver, Digest,
+    DurationNs, Micros, OpenRfq, PrivateEvent, PublicKey, RfqResult, RfqTerms, Roles,
+    SetStandingQuote, Settings, Topic,
 };
 use gavel_sequencer::Layout;
 use tokio::sync::oneshot;
@@ -22,12 +23,13 @@ use crate::server::{Server, ServerConfig};
 /// How long the standing quotes are firm.
 const FIRM: DurationNs = DurationNs::from_secs(24 * 3_600);
 
-/// How long a provider has to deliver. Short, so that the contracts, which nobody fulfils, stay
-/// below the limit of open ones.
-const DELIVERY: DurationNs = DurationNs::from_secs(5);
+/// How long a provider has to deliver: longer than any slice, after which it does.
+const DELIVERY: DurationNs = DurationNs::from_secs(24 * 3_600);
 
-/// What a unit costs, and what the buyer has.
-const PRICE: Micros = Micros::new(1_000_000);
+/// What a unit costs.
+pub const PRICE: Micros = Micros::new(1_000_000);
+
+/// What the buyer has.
 const MONEY: Micros = Micros::new(1_000_000_000_000_000);
 
 /// Updates that are sequenced and may not be durable yet.
@@ -46,17 +48,24 @@ pub struct Market {
     early: Quoter,
     not_yet_durable: VecDeque<Pending>,
     late: Quoter,
-    buyer: Client,
+    /// Asks for what the maker offers.
+    pub(super) buyer: Client,
     buyer_events: EventStream,
-    rfq: RfqTerms,
+    pub(super) rfq: RfqTerms,
+    /// RFQs that the buyer has signed, and that stay open.
+    pub(super) signed_rfqs: Vec<RfqRef>,
     /// Makes the answers to the buyer's RFQs.
-    _maker: Quoter,
-    crowd: Vec<Quoter>,
+    maker: Quoter,
+    /// Contracts between the two that are open.
+    contracts: Vec<ContractId>,
+    /// The sessions of the throughput measurements.
+    pub(super) crowd: Vec<Quoter>,
 }
 
 /// A provider and the standing quote that it changes.
-struct Quoter {
-    client: Client,
+pub struct Quoter {
+    /// Its session.
+    pub(super) client: Client,
     quote: SetStandingQuote,
 }
 
@@ -70,7 +79,7 @@ impl Market {
             Beside::start("exchange", move |stop| serve(server_data, layout, ready, stop))?;
         if started.await.is_err() {
             server.stop().await?;
-            anyhow::bail!("the exchange has stopped by itself");
+            bail!("the exchange has stopped by itself");
         }
 
         let operator = data.connect(OPERATOR).await?;
@@ -89,7 +98,7 @@ impl Market {
         operator.deposit(buyer.identity().account, MONEY, Currency::USD).await?;
         let buyer_events = buyer.subscribe(Topic::Private, None).await?;
         let rfq = rfq_terms(asked, buyer.put_blob(b"a job").await?, terms);
-        let (_maker, crowd, not_yet_durable) = (maker, Vec::new(), VecDeque::new());
+        let (crowd, not_yet_durable) = (Vec::new(), VecDeque::new());
         Ok(Self {
             layout,
             server,
@@ -101,7 +110,9 @@ impl Market {
             buyer,
             buyer_events,
             rfq,
-            _maker,
+            signed_rfqs: Vec::new(),
+            maker,
+            contracts: Vec::new(),
             crowd,
         })
     }
@@ -151,10 +162,35 @@ impl Market {
         let open = OpenRfq::plain(client_id, self.rfq);
         let sent = Instant::now();
         let pending = self.buyer.send(Command::OpenRfq(Box::new(open))).await?;
-        next_award(&mut self.buyer_events).await?;
+        let contract = next_award(&mut self.buyer_events).await?;
         let took = sent.elapsed();
         pending.await?;
+        self.contracts.push(contract);
         Ok(took)
+    }
+
+    /// Fulfils the contracts that were awarded: one that is not counts against its provider, which
+    /// would win nothing any more.
+    pub async fn fulfil(&mut self) -> anyhow::Result<()> {
+        let (maker, buyer) = (&self.maker.client, &self.buyer);
+        let (mut delivering, mut accepting) = (Vec::new(), Vec::new());
+        for &contract in &self.contracts {
+            let (client_id, deliverable) = (maker.next_client_id(), self.rfq.spec);
+            let deliver = Deliver { client_id, contract, deliverable };
+            delivering.push(maker.send(Command::Deliver(deliver)).await?);
+        }
+        for delivered in delivering {
+            delivered.await?;
+        }
+        for contract in self.contracts.drain(..) {
+            let client_id = buyer.next_client_id();
+            let accept = AcceptDelivery { client_id, contract };
+            accepting.push(buyer.send(Command::AcceptDelivery(accept)).await?);
+        }
+        for accepted in accepting {
+            accepted.await?;
+        }
+        Ok(())
     }
 
     /// Keeps so many updates in flight for each of so many sessions. Returns how many became
@@ -190,7 +226,8 @@ impl Market {
         self.server.stop().await
     }
 
-    async fn gather_crowd(&mut self, sessions: usize) -> anyhow::Result<()> {
+    /// Lets so many sessions be there.
+    pub(super) async fn gather_crowd(&mut self, sessions: usize) -> anyhow::Result<()> {
         let SetStandingQuote { capability, terms, .. } = self.late.quote;
         let socket = Socket::open()?;
         for number in self.crowd.len()..sessions {
@@ -219,7 +256,7 @@ impl Quoter {
     }
 
     /// Returns the next update: another price every time.
-    fn next(&mut self) -> Command {
+    pub(super) fn next(&mut self) -> Command {
         self.quote.revision += 1;
         let step = i64::try_from(self.quote.revision % 1_000).unwrap_or(0);
         self.quote.price = Micros::new(PRICE.raw() - step);
@@ -268,7 +305,7 @@ async fn serve(
         certificate: None,
         layout,
         name: "bench".parse()?,
-        fee_ppm: 10_000,
+        settings: Settings::fee(10_000),
     })
     .await?;
     if ready.send(()).is_ok() {
@@ -315,11 +352,18 @@ fn rfq_terms(capability: CapabilityId, spec: Digest, terms: Digest) -> RfqTerms 
     }
 }
 
-async fn next_award(events: &mut EventStream) -> anyhow::Result<()> {
+/// Waits for the contract of the RFQ that was opened last.
+async fn next_award(events: &mut EventStream) -> anyhow::Result<ContractId> {
     loop {
         let item = events.next().await.context("the exchange has ended the stream")??;
-        if let StreamItem::Event(_, StreamEvent::Private(PrivateEvent::Awarded(_))) = item {
-            return Ok(());
+        let StreamItem::Event(_, StreamEvent::Private(event)) = item else { continue };
+        if let PrivateEvent::Awarded(awarded) = event {
+            return Ok(awarded.contract);
+        }
+        if let PrivateEvent::RfqEnded(ended) = event
+            && ended.result == RfqResult::Passed
+        {
+            bail!("an RFQ passed that there is a standing quote for");
         }
     }
 }

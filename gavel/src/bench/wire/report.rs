@@ -5,11 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use gavel_sequencer::Layout;
+use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::bench::machine::Machine;
 use crate::bench::wire::idle::Idle;
 use crate::bench::wire::latency::{Latencies, Percentiles};
+use crate::bench::wire::paced::{Paced, SHARES};
 use crate::bench::wire::{CONNECTIONS, IN_FLIGHT};
 
 /// Everything that was measured. What was not is left out.
@@ -30,6 +32,12 @@ pub struct Report {
     /// Bare echoes per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw_echo_throughput_per_s: Option<Rates>,
+    /// Durable updates at parts of the maximum, open loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rates: Option<AllPaced>,
+    /// Signed sealed quotes, beside bare checks of signatures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
     /// How the exchange compares to its limits.
     pub ratios: AllRatios,
     /// What an idle exchange costs.
@@ -68,6 +76,31 @@ pub struct LayoutFigures {
 #[derive(Clone, Debug, Default)]
 pub struct Rates(Vec<f64>);
 
+/// Updates at parts of the maximum, of both layouts. Empty where it was not measured.
+#[derive(Default, Serialize)]
+pub struct AllPaced {
+    inline: Vec<Paced>,
+    thread: Vec<Paced>,
+}
+
+/// Signed sealed quotes per second, of both layouts.
+#[derive(Serialize)]
+pub struct Signed {
+    /// Cores that checked signatures.
+    cores: usize,
+    /// Bare strict checks per second, on all of them.
+    pub bare_checks_per_s: Rates,
+    inline: SignedFigures,
+    thread: SignedFigures,
+}
+
+/// Signed sealed quotes per second.
+#[derive(Default)]
+struct SignedFigures {
+    quotes_per_s: Rates,
+    ratio: Option<f64>,
+}
+
 /// The ratios of both layouts.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct AllRatios {
@@ -88,6 +121,52 @@ pub struct Ratios {
     updates: Option<f64>,
 }
 
+impl AllPaced {
+    /// Returns those of a layout, from now on one per share.
+    pub fn of(&mut self, layout: Layout) -> &mut [Paced] {
+        let all = match layout {
+            Layout::Inline => &mut self.inline,
+            Layout::Thread => &mut self.thread,
+        };
+        if all.is_empty() {
+            all.extend(SHARES.map(Paced::new));
+        }
+        all
+    }
+}
+
+impl Signed {
+    /// Begins with nothing, on so many cores.
+    pub fn on(cores: usize) -> Self {
+        let (inline, thread) = (SignedFigures::default(), SignedFigures::default());
+        Self { cores, bare_checks_per_s: Rates::default(), inline, thread }
+    }
+
+    /// Returns the rates of a layout.
+    pub fn of(&mut self, layout: Layout) -> &mut Rates {
+        match layout {
+            Layout::Inline => &mut self.inline.quotes_per_s,
+            Layout::Thread => &mut self.thread.quotes_per_s,
+        }
+    }
+
+    fn compare(&mut self) {
+        let bare = Some(self.bare_checks_per_s.median());
+        for figures in [&mut self.inline, &mut self.thread] {
+            figures.ratio = ratio(figures.quotes_per_s.measured(), bare);
+        }
+    }
+}
+
+impl Serialize for SignedFigures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("quotes_per_s", &self.quotes_per_s.measured().map(f64::round))?;
+        map.serialize_entry("ratio", &self.ratio)?;
+        map.end()
+    }
+}
+
 impl Report {
     /// Makes an empty report of measurements whose journals lie in `folder`.
     pub fn new(folder: &Path, seconds: f64) -> Self {
@@ -98,6 +177,8 @@ impl Report {
             inline: LayoutFigures::default(),
             thread: LayoutFigures::default(),
             raw_echo_throughput_per_s: None,
+            rates: None,
+            signed: None,
             ratios: AllRatios::default(),
             idle: None,
         }
@@ -113,6 +194,9 @@ impl Report {
 
     /// Compares what was measured.
     pub fn compare(&mut self) {
+        if let Some(signed) = &mut self.signed {
+            signed.compare();
+        }
         self.ratios = AllRatios {
             inline: self.ratios_of(&self.inline),
             thread: self.ratios_of(&self.thread),
@@ -169,6 +253,14 @@ impl Report {
         rate(out, "bare echo", &self.raw_echo_throughput_per_s, None)?;
         rate(out, "inline: durable updates", &self.inline.durable_updates_per_s, inline[3])?;
         rate(out, "thread: durable updates", &self.thread.durable_updates_per_s, thread[3])?;
+        self.write_rates(out)?;
+        if let Some(Signed { cores, bare_checks_per_s, inline, thread }) = &self.signed {
+            writeln!(out, "\nsigned sealed quotes, per second; bare checks on {cores} cores")?;
+            let some = |rates: &Rates| rates.measured().map(|_| rates.clone());
+            rate(out, "bare checks", &some(bare_checks_per_s), None)?;
+            rate(out, "inline: signed quotes", &some(&inline.quotes_per_s), inline.ratio)?;
+            rate(out, "thread: signed quotes", &some(&thread.quotes_per_s), thread.ratio)?;
+        }
         if let Some(Idle { cpu_percent, resident_mib }) = self.idle {
             write!(out, "\nidle: {cpu_percent:.2} % of a core, {resident_mib:.0} MiB resident")?;
         }
@@ -176,14 +268,28 @@ impl Report {
     }
 }
 
+impl Report {
+    fn write_rates(&self, out: &mut String) -> std::fmt::Result {
+        let Some(AllPaced { inline, thread }) = &self.rates else { return Ok(()) };
+        writeln!(out, "\n{CONNECTIONS} sessions, updates open loop, from the scheduled time")?;
+        for (name, paced) in [("inline", inline), ("thread", thread)] {
+            for paced in paced {
+                let (rate, latencies) = paced.row();
+                row(out, &format!("{name}: {rate}"), latencies, None)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Writes a row of the table, if there is anything to write.
-fn row(
+fn row<'a>(
     out: &mut String,
     name: &str,
-    latencies: &Option<Latencies>,
+    latencies: impl Into<Option<&'a Latencies>>,
     of_the_limit: Option<f64>,
 ) -> std::fmt::Result {
-    let Some(latencies) = latencies else { return Ok(()) };
+    let Some(latencies) = latencies.into() else { return Ok(()) };
     let Percentiles { count, p50_ns, p99_ns, p999_ns, max_ns } = latencies.percentiles();
     write!(out, "{name:24}{count:>10}")?;
     for nanos in [p50_ns, p99_ns, p999_ns, max_ns] {
@@ -224,6 +330,11 @@ impl Rates {
         self.0.push(per_second);
     }
 
+    /// Returns the median, if there is one.
+    pub fn measured(&self) -> Option<f64> {
+        (!self.0.is_empty()).then(|| self.median())
+    }
+
     /// Returns the median, or zero if there are none.
     pub fn median(&self) -> f64 {
         let mut rates = self.0.clone();
@@ -244,7 +355,7 @@ impl Conditions {
             machine: Machine::read(),
             file_system: file_system(folder).unwrap_or_else(|| "an unknown file system".into()),
             seconds_per_measurement,
-            loops: "closed loop",
+            loops: "closed loop, but the rates, which are open loop in steps of 200 µs",
             included: "over loopback, client and server included, each on a thread of its own in \
                        one process",
         }
