@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod commands;
 mod data_dir;
+mod huge_pages;
 mod kept;
 mod output;
 mod server;

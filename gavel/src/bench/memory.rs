@@ -1,16 +1,19 @@
 //! What the core's memory grows by: what is open, in bytes that are resident.
 
+use std::env;
 use std::fmt;
 use std::fs;
+use std::process::Command as Process;
 
 use anyhow::Context as _;
 use gavel_protocol::{Command, DurationNs, Event, Micros, Offer, PlaceQuote, Request};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bench::market::Market;
+use crate::huge_pages;
 
 /// Resident growth.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Memory {
     /// An exchange with its agents and a full table of client ids, in MiB.
     pub exchange_mib: f64,
@@ -33,8 +36,17 @@ const OPEN_RFQS: usize = 16_000;
 const MIB: f64 = 1_048_576.0;
 
 impl Memory {
-    /// Measures. What the process freed before would be used again and not be counted: so this
-    /// comes first.
+    /// Measures in a process of its own: what this one freed would be used again and not be counted,
+    /// and huge pages would be counted as a whole.
+    pub fn measure_apart() -> anyhow::Result<Self> {
+        let mut process = Process::new(env::current_exe().context("finding this program")?);
+        process.args(["bench", "core", "--memory-only", "--json"]);
+        let output = huge_pages::without(&mut process).output().context("measuring memory")?;
+        anyhow::ensure!(output.status.success(), "measuring memory ended with {}", output.status);
+        serde_json::from_slice(&output.stdout).context("reading what memory was measured")
+    }
+
+    /// Measures in this process, which must not have done anything else.
     pub fn measure() -> anyhow::Result<Self> {
         let before = resident()?;
         let mut market = Market::new(AGENTS as u64, u32::try_from(CAPABILITIES)?)?;
