@@ -17,6 +17,7 @@ import time
 from aioquic.asyncio import QuicConnectionProtocol, connect
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, StreamDataReceived
+from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -27,52 +28,6 @@ OPEN_RFQ, PLACE_QUOTE = 16, 18
 CHALLENGE, LOGON_ANSWER, ACCEPTED, REJECTED = 64, 65, 68, 69
 SUBSCRIBED, CAPABILITY_LIST = 70, 73
 AWARDED, RFQ_ANNOUNCED = 96, 128
-
-
-# BLAKE3, sections 2.2 to 2.4 of its paper, for messages of one chunk: at most 1,024 bytes.
-BLAKE3_IV = (
-    0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19
-)  # fmt: skip
-BLAKE3_PERMUTATION = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
-CHUNK_START, CHUNK_END, ROOT = 1, 2, 8
-
-
-def rotated(word, bits):
-    return (word >> bits | word << (32 - bits)) & 0xFFFFFFFF
-
-
-def mix(state, a, b, c, d, first, second):
-    for word, bits_d, bits_b in ((first, 16, 12), (second, 8, 7)):
-        state[a] = (state[a] + state[b] + word) & 0xFFFFFFFF
-        state[d] = rotated(state[d] ^ state[a], bits_d)
-        state[c] = (state[c] + state[d]) & 0xFFFFFFFF
-        state[b] = rotated(state[b] ^ state[c], bits_b)
-
-
-def compressed(chaining, block, flags):
-    words = struct.unpack("<16I", block.ljust(64, b"\0"))
-    state = [*chaining, *BLAKE3_IV[:4], 0, 0, len(block), flags]
-    for _ in range(7):
-        for column in range(4):
-            lane = [column + row for row in (0, 4, 8, 12)]
-            mix(state, *lane, words[2 * column], words[2 * column + 1])
-        for diagonal in range(4):
-            lane = [4 * row + (diagonal + row) % 4 for row in range(4)]
-            mix(state, *lane, words[8 + 2 * diagonal], words[9 + 2 * diagonal])
-        words = [words[place] for place in BLAKE3_PERMUTATION]
-    return [low ^ high for low, high in zip(state[:8], state[8:])]
-
-
-def blake3(message):
-    assert len(message) <= 1024
-    blocks = [message[start : start + 64] for start in range(0, len(message), 64)] or [b""]
-    chaining = BLAKE3_IV
-    for number, block in enumerate(blocks):
-        flags = CHUNK_START if number == 0 else 0
-        if number == len(blocks) - 1:
-            flags |= CHUNK_END | ROOT
-        chaining = compressed(chaining, block, flags)
-    return struct.pack("<8I", *chaining)
 
 
 # What is signed: integers little-endian and as wide as their type, a choice as the number of its
@@ -105,6 +60,10 @@ def option(value, write):
     return u8(0) if value is None else u8(1) + write(value)
 
 
+def digest(message):
+    return blake3(message).digest()
+
+
 def public_terms(rfq):
     return b"".join([
         id_bytes(rfq["capability"]),
@@ -131,7 +90,7 @@ def public_terms(rfq):
 
 
 def commitment(salt, rfq, invited):
-    return blake3(b"".join([
+    return digest(b"".join([
         b"gavel rfq private 1\0",
         salt,
         i64(rfq["reserve"]),
@@ -224,16 +183,16 @@ class Session(QuicConnectionProtocol):
         salt = secrets.token_bytes(32)
         hidden = commitment(salt, opening["rfq"], opening["invited"])
         public = b"gavel rfq public 1\0" + public_terms(opening["rfq"]) + u8(0) + hidden
-        digest = blake3(public)
-        signature = self.signature(b"gavel rfq 1\0", opening["client_id"], digest)
-        signed = {"salt": salt, "commitment": hidden, "digest": digest}
+        rfq_digest = digest(public)
+        signature = self.signature(b"gavel rfq 1\0", opening["client_id"], rfq_digest)
+        signed = {"salt": salt, "commitment": hidden, "digest": rfq_digest}
         signed = {name: value.hex() for name, value in signed.items()}
         return {**opening, "signature": {**signed, "signature": signature}}
 
-    def signed_quote(self, quote, digest):
-        body = bytes.fromhex(digest) + id_bytes(quote["rfq"]) + offer_bytes(quote["offer"])
+    def signed_quote(self, quote, rfq_digest):
+        body = bytes.fromhex(rfq_digest) + id_bytes(quote["rfq"]) + offer_bytes(quote["offer"])
         signature = self.signature(b"gavel quote 1\0", quote["client_id"], body)
-        return {**quote, "signature": {"rfq_digest": digest, "signature": signature}}
+        return {**quote, "signature": {"rfq_digest": rfq_digest, "signature": signature}}
 
     async def call(self, template, payload):
         """Sends a numbered frame and returns the answer to it."""
@@ -328,8 +287,8 @@ async def trade(data):
 
         announced = await provider.event(RFQ_ANNOUNCED)
         assert "reserve" not in announced["terms"]
-        digest = announced["signed"]["digest"]
-        assert digest == opening["signature"]["digest"], announced
+        rfq_digest = announced["signed"]["digest"]
+        assert rfq_digest == opening["signature"]["digest"], announced
         offer = {
             "price": "30500000",
             "quantity": 1,
@@ -339,7 +298,7 @@ async def trade(data):
             "standby_until": None,
         }
         quote = {"client_id": client_id(), "rfq": announced["rfq"], "offer": offer}
-        signed = provider.signed_quote(quote, digest)
+        signed = provider.signed_quote(quote, rfq_digest)
         # What was signed is not what is said: somebody has lowered the price on the way.
         forged = {**signed, "client_id": client_id(), "offer": {**offer, "price": "1000000"}}
         template, refused = await provider.call(PLACE_QUOTE, forged)
@@ -352,7 +311,7 @@ async def trade(data):
         assert awarded["total"] == "30500000", awarded
         assert awarded["breakdown"]["latency"] == "250000", awarded
 
-        late = provider.signed_quote({**quote, "client_id": client_id()}, digest)
+        late = provider.signed_quote({**quote, "client_id": client_id()}, rfq_digest)
         template, refused = await provider.call(PLACE_QUOTE, late)
         assert template == REJECTED and refused["reason"] == "TooLate", refused
         print("awarded", awarded["contract"])

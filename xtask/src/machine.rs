@@ -7,11 +7,11 @@ use cargo_metadata::MetadataCommand;
 
 use crate::command::Command;
 
-/// The variable that tells the tests which Python has the QUIC stack of another house.
+/// The variable that tells the tests which Python has QUIC and BLAKE3 of another house.
 pub const PYTHON_VARIABLE: &str = "GAVEL_PYTHON";
 
 /// What the wire is tested against, as pip names it.
-const AIOQUIC: &str = "aioquic==1.7.2";
+const PYTHON_PACKAGES: [&str; 2] = ["aioquic==1.7.2", "blake3==1.0.11"];
 
 /// Makes sure that the toolchain can format and lint.
 ///
@@ -29,16 +29,16 @@ pub fn ensure_rust_components() -> Result<()> {
     Ok(())
 }
 
-/// Returns a Python that has aioquic: in an environment of its own beside the build's outputs, made
-/// at the first use.
+/// Returns a Python that has what the wire is tested against: in an environment of its own beside
+/// the build's outputs, made at the first use.
 ///
 /// # Errors
 ///
 /// If there is no Python, or no way to install what it lacks.
-pub fn python_with_aioquic() -> Result<PathBuf> {
+pub fn python_with_packages() -> Result<PathBuf> {
     let environment = target_directory()?.join("venv");
     let python = environment.join("bin").join("python");
-    if has_aioquic(&python)? {
+    if has_packages(&python)? {
         return Ok(python);
     }
     let make = || Command::new("python3").args("-m venv --clear").arg(&environment);
@@ -48,16 +48,16 @@ pub fn python_with_aioquic() -> Result<PathBuf> {
     }
     Command::new(&python)
         .args("-m pip install --quiet --disable-pip-version-check")
-        .arg(AIOQUIC)
+        .args(&PYTHON_PACKAGES.join(" "))
         .run()
-        .with_context(|| format!("{AIOQUIC} could not be installed; is there a network?"))?;
+        .context("Python packages could not be installed; is there a network?")?;
     Ok(python)
 }
 
-fn has_aioquic(python: &PathBuf) -> Result<bool> {
+fn has_packages(python: &PathBuf) -> Result<bool> {
     let check = format!(
-        "import aioquic.quic, importlib.metadata as m; \
-         assert 'aioquic==' + m.version('aioquic') == '{AIOQUIC}'"
+        "import importlib.metadata as m; \
+         assert all(m.version(p.split('==')[0]) == p.split('==')[1] for p in {PYTHON_PACKAGES:?})"
     );
     Command::new(python).arg("-c").arg(check).succeeds()
 }

@@ -58,13 +58,13 @@ fn test() -> Result<()> {
     machine::ensure_rust_components()?;
     Command::cargo("fmt --all --check").run()?;
     Command::cargo("clippy --workspace --all-targets --locked -- -D warnings").run()?;
-    let python = machine::python_with_aioquic()?;
+    let python = machine::python_with_packages()?;
     Command::cargo("test --workspace --locked").env(machine::PYTHON_VARIABLE, python).run()
 }
 
 fn golden() -> Result<()> {
     docs::write()?;
-    let python = machine::python_with_aioquic()?;
+    let python = machine::python_with_packages()?;
     Command::cargo("test --workspace")
         .env("GAVEL_GOLDEN", "write")
         .env(machine::PYTHON_VARIABLE, python)
