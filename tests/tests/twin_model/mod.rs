@@ -1,376 +1,233 @@
-//! The twin itself: lists, loops and no cleverness.
+//! The twin itself: the market's rules as `docs/PROTOCOL.md` has them, in lists and loops without
+//! any cleverness.
+//!
+//! Left out: what is refused by looking at a command alone, client ids and revisions, sessions and
+//! signatures, envelopes, mass quotes and mass cancels, outages, the limits of tables and accounts
+//! (so also the best 32 standing quotes, and 64 awards of an RFQ), the quote rate, roles.
 
-/// Agents, each with an account of its own.
-pub const TRADERS: usize = 5;
-/// The providers' fee.
-pub const FEE_PPM: u32 = 100_000;
-/// How long a provider may take.
-pub const DELIVERY_MS: u64 = 1_000;
-/// How long a buyer may object.
-pub const ACCEPTANCE_MS: u64 = 500;
-/// Standing quotes that are considered.
-const CONSIDERED: usize = 32;
+mod choose;
+mod clock;
+mod closing;
+mod contracts;
+mod dutch;
+pub mod known;
+mod op;
+mod picking;
+mod protection;
+mod quotes;
+pub mod real;
+mod rfqs;
+pub mod script;
+mod standbys;
+mod standing;
 
-/// Something that happens. RFQs go by the order of their opening.
-#[derive(Clone, Debug)]
-pub enum Op {
-    Deposit { who: usize, amount: i64 },
-    Open { who: usize, reserve: i64, quantity: u32, window_ms: u64, admit: bool },
-    Quote { who: usize, rfq: usize, price: i64 },
-    Amend { who: usize, rfq: usize, price: i64 },
-    CancelQuote { who: usize, rfq: usize },
-    CancelRfq { who: usize, rfq: usize },
-    Standing { who: usize, price: i64, capacity: u32 },
-    CancelStanding { who: usize },
-    Deliver { who: usize, rfq: usize },
-    Accept { who: usize, rfq: usize },
-    Wait { ms: u64 },
+pub use op::*;
+
+use closing::Entry;
+use contracts::Contract;
+use quotes::Quote;
+use standbys::Standby;
+use standing::Standing;
+
+/// Why something is refused.
+pub type Refusal = &'static str;
+
+/// When something happens of itself, and in which order that was set.
+pub type Due = (u64, u64);
+
+/// An account's money.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Money {
+    pub available: i64,
+    pub held: i64,
+    pub escrow: i64,
+    pub bonds: i64,
 }
 
-#[derive(Clone)]
-struct Quote {
-    who: usize,
-    price: i64,
-    place: u64,
+/// What is known of an agent as a provider.
+struct Agent {
+    reputation: i64,
+    /// Since when its reputation has not faded.
+    fades_from: u64,
+    /// How often it has failed, less what was forgiven, and when that was last counted.
+    fails: u64,
+    failed_at: u64,
+    suspended_until: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Picking,
+    Ended,
 }
 
 struct Rfq {
     buyer: usize,
-    reserve: i64,
-    quantity: u32,
-    admit: bool,
-    quotes: Vec<Quote>,
-    /// When it closes, and in which order that was set; none once it is closed.
-    closes: Option<(u64, u64)>,
-    contract: Option<Contract>,
-}
-
-struct Contract {
-    provider: usize,
-    escrow: i64,
-    quantity: u32,
-    /// Which of the provider's standing quotes it was awarded on.
-    standing: Option<u64>,
-    delivered: bool,
-    due: (u64, u64),
-}
-
-/// A standing quote without capacity is used up.
-struct Standing {
-    price: i64,
-    capacity: u32,
-    place: u64,
-    revision: u64,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Money {
-    available: i64,
+    terms: Terms,
+    state: State,
+    due: Due,
+    /// What is still held for it, and the units that are not awarded yet.
     held: i64,
-    escrow: i64,
+    remaining: u32,
+    quotes: Vec<Quote>,
+    declined: Vec<usize>,
+    /// The book that its buyer sees, best first.
+    book: Vec<Entry>,
+    standbys: Vec<Standby>,
+    highest_paid: Option<i64>,
+    opened: u64,
+    /// How long a halt has stopped its clock, and since when one does.
+    stopped: u64,
+    stopped_at: Option<u64>,
 }
 
 /// The market, naively.
 pub struct Twin {
     pub said: Vec<String>,
-    now_ms: u64,
+    /// Microseconds.
+    now: u64,
     /// Counts everything that happens, for places and for the order of deadlines.
     tick: u64,
-    money: [Money; TRADERS],
-    standing: [Option<Standing>; TRADERS],
-    fades: [u32; TRADERS],
-    suspended_until_ms: [u64; TRADERS],
+    money: [Money; ACCOUNTS],
+    agents: Vec<Agent>,
+    halted: bool,
+    capability_halted: [bool; CAPABILITIES],
+    bands: [Option<(i64, i64)>; CAPABILITIES],
+    standing: Vec<Standing>,
     rfqs: Vec<Rfq>,
+    /// Whose quote each was, and for which RFQ: quotes are named by their place in this list.
+    quoted: Vec<(usize, usize)>,
+    /// Those that have ended stay as none: contracts are named by their place in this list.
+    contracts: Vec<Option<Contract>>,
+    /// Between whom each contract was: buyer, provider.
+    parties: Vec<(usize, usize)>,
 }
 
 impl Twin {
-    pub fn new() -> Self {
+    pub fn new(now: u64) -> Self {
+        let agent = || Agent {
+            reputation: 5_000,
+            fades_from: now,
+            fails: 0,
+            failed_at: now,
+            suspended_until: 0,
+        };
         Self {
             said: Vec::new(),
-            now_ms: 0,
+            now,
             tick: 0,
             money: Default::default(),
-            standing: Default::default(),
-            fades: Default::default(),
-            suspended_until_ms: Default::default(),
+            agents: (0..AGENTS).map(|_| agent()).collect(),
+            halted: false,
+            capability_halted: Default::default(),
+            bands: Default::default(),
+            standing: Vec::new(),
             rfqs: Vec::new(),
+            quoted: Vec::new(),
+            contracts: Vec::new(),
+            parties: Vec::new(),
         }
     }
 
-    pub fn balances(&self) -> Vec<(i64, i64, i64)> {
-        self.money.iter().map(|money| (money.available, money.held, money.escrow)).collect()
+    pub fn balances(&self) -> [Money; ACCOUNTS] {
+        self.money
+    }
+
+    /// Returns what an agent's own statement shows: reputation, open RFQs, live quotes, contracts.
+    pub fn statement(&self, who: usize) -> (i64, usize, usize, usize) {
+        let live = |rfq: &&Rfq| rfq.state != State::Ended;
+        let rfqs = self.rfqs.iter().filter(live).filter(|rfq| rfq.buyer == who).count();
+        let quotes = self.rfqs.iter().filter(live).flat_map(|rfq| &rfq.quotes);
+        let quotes = quotes.filter(|quote| quote.who == who).count();
+        let open = self.contracts.iter().zip(&self.parties).filter(|(open, _)| open.is_some());
+        let contracts = open.filter(|(_, parties)| parties.0 == who || parties.1 == who).count();
+        (self.reputation(who), rfqs, quotes, contracts)
     }
 
     pub fn execute(&mut self, op: &Op) {
-        self.tick += 1;
         let done = match *op {
-            Op::Wait { ms } => {
-                self.wait(ms);
-                Ok(())
-            }
             Op::Deposit { who, amount } => {
-                self.money[who].available += amount;
+                self.money[ACCOUNT_OF[who]].available += amount;
                 Ok(())
             }
-            Op::Open { who, reserve, quantity, window_ms, admit } => {
-                self.open(who, reserve, quantity, window_ms, admit)
-            }
-            Op::Quote { who, rfq, price } => self.quote(who, rfq, price),
-            Op::Amend { who, rfq, price } => self.amend(who, rfq, price),
-            Op::CancelQuote { who, rfq } => self.cancel_quote(who, rfq),
+            Op::Open { who, ref terms } => self.open(who, terms),
             Op::CancelRfq { who, rfq } => self.cancel_rfq(who, rfq),
-            Op::Standing { who, price, capacity } => self.stand(who, price, capacity),
-            Op::CancelStanding { who } => {
-                self.standing[who] = None;
+            Op::Quote { who, rfq, offer } => self.place_quote(who, rfq, offer),
+            Op::Amend { who, quote, offer } => self.amend_quote(who, quote, offer),
+            Op::CancelQuote { who, quote } => self.cancel_quote(who, quote),
+            Op::Decline { who, rfq } => self.decline(who, rfq),
+            Op::Take { who, rfq, quantity, limit } => self.take(who, rfq, quantity, limit),
+            Op::Pick { who, rfq, quote } => self.pick(who, rfq, quote),
+            Op::Standing { who, capability, price, latency_ms, capacity, valid_for } => {
+                self.stand(who, capability, price, latency_ms, capacity, valid_for)
+            }
+            Op::CancelStanding { who, capability } => {
+                self.standing.retain(|quote| (quote.who, quote.capability) != (who, capability));
                 Ok(())
             }
-            Op::Deliver { who, rfq } => self.deliver(who, rfq),
-            Op::Accept { who, rfq } => self.accept(who, rfq),
+            Op::Start { who, contract } => self.start(who, contract),
+            Op::Deliver { who, contract } => self.deliver(who, contract),
+            Op::Accept { who, contract } => self.accept(who, contract),
+            Op::Band { capability, band } => {
+                self.bands[capability] = band;
+                Ok(())
+            }
+            Op::Halt { capability } => {
+                self.halt(capability, true);
+                Ok(())
+            }
+            Op::Reopen { capability } => {
+                self.halt(capability, false);
+                Ok(())
+            }
+            Op::Wait { time } => {
+                self.wait(time);
+                Ok(())
+            }
         };
         if let Err(reason) = done {
-            self.said.push(format!("rejected {reason}"));
+            self.say(format!("rejected {reason}"));
         }
     }
 
-    fn open(
-        &mut self,
-        buyer: usize,
-        reserve: i64,
-        quantity: u32,
-        window_ms: u64,
-        admit: bool,
-    ) -> Result<(), &'static str> {
-        let total = reserve * i64::from(quantity);
-        if self.money[buyer].available < total {
-            return Err("InsufficientFunds");
-        }
-        self.money[buyer].available -= total;
-        self.money[buyer].held += total;
-        let closes = Some((self.now_ms + window_ms, self.tick));
-        let admit = admit || window_ms == 0;
-        let (quotes, contract) = (Vec::new(), None);
-        self.rfqs.push(Rfq { buyer, reserve, quantity, admit, quotes, closes, contract });
-        if window_ms == 0 {
-            self.close(self.rfqs.len() - 1);
-        }
-        Ok(())
+    fn say(&mut self, what: String) {
+        self.said.push(format!("{} {what}", self.now));
     }
 
-    fn open_rfq(&mut self, rfq: usize) -> Result<&mut Rfq, &'static str> {
-        match self.rfqs.get_mut(rfq) {
-            None => Err("UnknownRfq"),
-            Some(rfq) if rfq.closes.is_none() => Err("TooLate"),
-            Some(rfq) => Ok(rfq),
-        }
+    /// Returns the next number in the order of everything.
+    fn next_tick(&mut self) -> u64 {
+        self.tick += 1;
+        self.tick
     }
 
-    fn quote(&mut self, who: usize, rfq: usize, price: i64) -> Result<(), &'static str> {
-        let (place, suspended) = (self.tick, self.is_suspended(who));
-        let rfq = self.open_rfq(rfq)?;
-        if suspended {
-            return Err("ProviderSuspended");
-        }
-        if rfq.buyer == who {
-            return Err("SelfTrade");
-        }
-        if rfq.quotes.iter().any(|quote| quote.who == who) {
-            return Err("QuoteExists");
-        }
-        rfq.quotes.push(Quote { who, price, place });
-        Ok(())
+    fn due_in(&mut self, time: u64) -> Due {
+        (self.now + time, self.next_tick())
     }
 
-    fn amend(&mut self, who: usize, rfq: usize, price: i64) -> Result<(), &'static str> {
-        let (place, suspended) = (self.tick, self.is_suspended(who));
-        let rfq = self.open_rfq(rfq).map_err(|_| "UnknownQuote")?;
-        let quote = rfq.quotes.iter_mut().find(|quote| quote.who == who).ok_or("UnknownQuote")?;
-        if suspended {
-            return Err("ProviderSuspended");
-        }
-        if quote.price != price {
-            (quote.price, quote.place) = (price, place);
-        }
-        Ok(())
+    fn purse(&mut self, who: usize) -> &mut Money {
+        &mut self.money[ACCOUNT_OF[who]]
     }
 
-    fn cancel_quote(&mut self, who: usize, rfq: usize) -> Result<(), &'static str> {
-        let rfq = self.open_rfq(rfq).map_err(|_| "UnknownQuote")?;
-        let at = rfq.quotes.iter().position(|quote| quote.who == who).ok_or("UnknownQuote")?;
-        rfq.quotes.remove(at);
-        Ok(())
+    /// Puts up a bond, if there is money for it.
+    fn put_up(&mut self, who: usize, bond: i64) -> bool {
+        let purse = self.purse(who);
+        if purse.available < bond {
+            return false;
+        }
+        purse.available -= bond;
+        purse.bonds += bond;
+        true
     }
 
-    fn cancel_rfq(&mut self, who: usize, index: usize) -> Result<(), &'static str> {
-        let rfq = self.open_rfq(index)?;
-        if rfq.buyer != who {
-            return Err("UnknownRfq");
-        }
-        rfq.closes = None;
-        for quote in std::mem::take(&mut rfq.quotes) {
-            self.said.push(format!("lost {index} {} RfqCanceled", quote.who));
-        }
-        self.refund(index, 0);
-        Ok(())
+    fn return_bond(&mut self, who: usize, bond: i64) {
+        let purse = self.purse(who);
+        purse.bonds -= bond;
+        purse.available += bond;
     }
+}
 
-    fn is_suspended(&self, who: usize) -> bool {
-        self.now_ms < self.suspended_until_ms[who]
-    }
-
-    fn stand(&mut self, who: usize, price: i64, capacity: u32) -> Result<(), &'static str> {
-        if self.is_suspended(who) {
-            return Err("ProviderSuspended");
-        }
-        let place = match &self.standing[who] {
-            Some(old) if old.price == price && capacity <= old.capacity => old.place,
-            _ => self.tick,
-        };
-        self.standing[who] = Some(Standing { price, capacity, place, revision: self.tick });
-        Ok(())
-    }
-
-    /// Gives units back to the standing quote that they were awarded on, if it is still that one.
-    fn give_back(&mut self, contract: &Contract) {
-        if let Some(quote) = &mut self.standing[contract.provider]
-            && contract.standing == Some(quote.revision)
-        {
-            quote.capacity += contract.quantity;
-        }
-    }
-
-    /// Moves the hold back, but for what was spent.
-    fn refund(&mut self, index: usize, spent: i64) {
-        let rfq = &self.rfqs[index];
-        let total = rfq.reserve * i64::from(rfq.quantity);
-        let money = &mut self.money[rfq.buyer];
-        money.held -= total;
-        money.escrow += spent;
-        money.available += total - spent;
-    }
-
-    fn close(&mut self, index: usize) {
-        let rfq = &mut self.rfqs[index];
-        rfq.closes = None;
-        let (buyer, reserve, quantity) = (rfq.buyer, rfq.reserve, rfq.quantity);
-        // Price, place, who, whether standing, why it cannot win.
-        let mut all: Vec<(i64, u64, usize, bool, Option<&str>)> = Vec::new();
-        for quote in std::mem::take(&mut rfq.quotes) {
-            all.push((quote.price, quote.place, quote.who, false, None));
-        }
-        if rfq.admit {
-            let mut standing: Vec<_> = (0..TRADERS)
-                .filter_map(|who| self.standing[who].as_ref().map(|quote| (who, quote)))
-                .filter(|(_, quote)| quote.capacity > 0)
-                .collect();
-            standing.sort_by_key(|(_, quote)| (quote.price, quote.place));
-            for (who, quote) in standing.into_iter().take(CONSIDERED) {
-                let barred = (quote.capacity < quantity).then_some("Unfillable");
-                all.push((quote.price, quote.place, who, true, barred));
-            }
-        }
-        for entry in &mut all {
-            if entry.2 == buyer {
-                entry.4 = Some("SelfTrade");
-            } else if self.now_ms < self.suspended_until_ms[entry.2] {
-                entry.4 = Some("ProviderSuspended");
-            } else if entry.0 > reserve {
-                entry.4 = Some("AboveReserve");
-            }
-        }
-        all.sort_by_key(|(price, place, _, _, barred)| (barred.is_some(), *price, *place));
-        let winner = all.first().filter(|entry| entry.4.is_none()).copied();
-        if let Some((price, _, provider, _, _)) = winner {
-            self.said.push(format!("awarded {index} {provider} {price} x{quantity}"));
-        }
-        for (rank, (price, _, who, _, barred)) in all.iter().enumerate() {
-            let reason = match (barred, winner) {
-                (Some(reason), _) => reason,
-                (None, _) if rank == 0 => continue,
-                (None, Some(winner)) if winner.0 == *price => "Tied",
-                (None, _) if rank == 1 => "Cover",
-                (None, _) => "Outscored",
-            };
-            self.said.push(format!("lost {index} {who} {reason}"));
-        }
-        let Some((price, _, provider, standing, _)) = winner else {
-            return self.refund(index, 0);
-        };
-        let escrow = price * i64::from(quantity);
-        self.refund(index, escrow);
-        let due = (self.now_ms + DELIVERY_MS, self.tick);
-        let mut contract =
-            Contract { provider, escrow, quantity, standing: None, delivered: false, due };
-        if standing && let Some(quote) = &mut self.standing[provider] {
-            quote.capacity -= quantity;
-            contract.standing = Some(quote.revision);
-        }
-        self.rfqs[index].contract = Some(contract);
-    }
-
-    fn deliver(&mut self, who: usize, rfq: usize) -> Result<(), &'static str> {
-        let due = (self.now_ms + ACCEPTANCE_MS, self.tick);
-        let contract = self.rfqs.get_mut(rfq).and_then(|rfq| rfq.contract.as_mut());
-        let contract = contract.filter(|contract| contract.provider == who);
-        let contract = contract.ok_or("UnknownContract")?;
-        if contract.delivered {
-            return Err("WrongState");
-        }
-        contract.delivered = true;
-        contract.due = due;
-        Ok(())
-    }
-
-    fn accept(&mut self, who: usize, index: usize) -> Result<(), &'static str> {
-        let rfq = self.rfqs.get(index).filter(|rfq| rfq.buyer == who);
-        let contract = rfq.and_then(|rfq| rfq.contract.as_ref()).ok_or("UnknownContract")?;
-        if !contract.delivered {
-            return Err("WrongState");
-        }
-        self.settle(index);
-        Ok(())
-    }
-
-    fn settle(&mut self, index: usize) {
-        let Some(contract) = self.rfqs[index].contract.take() else { return };
-        let fee = contract.escrow * i64::from(FEE_PPM) / 1_000_000;
-        self.money[self.rfqs[index].buyer].escrow -= contract.escrow;
-        self.money[contract.provider].available += contract.escrow - fee;
-        self.said.push(format!("settled {} {} {fee}", contract.provider, contract.escrow - fee));
-        self.give_back(&contract);
-    }
-
-    fn expire(&mut self, index: usize) {
-        let Some(contract) = self.rfqs[index].contract.take() else { return };
-        let buyer = self.rfqs[index].buyer;
-        self.money[buyer].escrow -= contract.escrow;
-        self.money[buyer].available += contract.escrow;
-        self.said.push(format!("expired {buyer} {}", contract.escrow));
-        // A minute the first time, and each time twice as long as before.
-        let provider = contract.provider;
-        self.fades[provider] = (self.fades[provider] + 1).min(11);
-        let minutes = 1 << (self.fades[provider] - 1);
-        self.suspended_until_ms[provider] = self.now_ms + minutes * 60_000;
-        self.give_back(&contract);
-    }
-
-    fn wait(&mut self, ms: u64) {
-        let until = self.now_ms + ms;
-        loop {
-            let due = self.rfqs.iter().enumerate().filter_map(|(index, rfq)| {
-                let due = rfq.closes.or(rfq.contract.as_ref().map(|contract| contract.due))?;
-                Some((due, index))
-            });
-            let Some(((at, _), index)) = due.min().filter(|((at, _), _)| *at <= until) else {
-                break;
-            };
-            self.now_ms = at;
-            self.tick += 1;
-            match &self.rfqs[index].contract {
-                None => self.close(index),
-                Some(contract) if contract.delivered => self.settle(index),
-                Some(_) => self.expire(index),
-            }
-        }
-        self.now_ms = until;
-    }
+/// Returns a part of an amount in basis points, rounded up.
+fn bps_rounded_up(amount: i64, bps: i64) -> i64 {
+    (amount * bps + 9_999) / 10_000
 }

@@ -1,0 +1,15 @@
+//! Where the exchange does otherwise than the document says, or than it can be understood. Each of
+//! these is to go away: once both agree, the switch is false or the pair is gone, and the test holds.
+
+/// Another reason than the order of reasons asks for: what the exchange says, and what the twin says.
+pub const OTHER_REASONS: [(&str, &str); 1] = [("rejected BelowLimit", "rejected PriceOutsideBand")];
+
+/// In buyer's choice the band's upper end does not count as the reserve at the close, only at the pick.
+pub const BOOK_KNOWS_NO_BAND: bool = true;
+
+/// In buyer's choice the buyer learns who declined after the pick, not at the close.
+pub const DECLINES_AFTER_THE_PICK: bool = true;
+
+/// The clearing price of a Dutch RFQ is that of the last take, though one that had the first word may
+/// have been paid more before.
+pub const DUTCH_CLEARS_AT_THE_LAST_PRICE: bool = true;
