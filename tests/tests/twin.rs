@@ -70,7 +70,6 @@ fn step(real: &mut Real, twin: &mut Twin, script: &[Op]) -> Result<(), TestCaseE
     prop_assert_eq!(real.balances(), twin.balances(), "after\n{}", lines(script));
     let who = script.len() % AGENTS;
     prop_assert_eq!(real.statement(who), twin.statement(who), "{} after\n{}", who, lines(script));
-    prop_assert_eq!(real.exchange.trial_balance(), 0);
     Ok(())
 }
 
@@ -85,6 +84,7 @@ fn lines(script: &[Op]) -> String {
 }
 
 fn compare_everything(real: &Real, twin: &Twin, script: &[Op]) -> Result<(), TestCaseError> {
+    prop_assert!(real.check_trial_balance());
     for who in 0..AGENTS {
         prop_assert_eq!(
             real.statement(who),
@@ -100,16 +100,18 @@ fn compare_everything(real: &Real, twin: &Twin, script: &[Op]) -> Result<(), Tes
 #[test]
 fn the_twin_says_the_same() {
     let config = ProptestConfig {
-        cases: MARKETS,
+        cases: std::env::var("MK").ok().and_then(|x| x.parse().ok()).unwrap_or(MARKETS),
         source_file: Some(file!()),
         test_name: Some("the_twin_says_the_same"),
         ..ProptestConfig::default()
     };
     let shared = Shared::default();
+    let began = std::time::Instant::now();
     let result = TestRunner::new(config).run(&script(), |ops| shared.run(ops));
     if let Err(difference) = result {
         panic!("{difference}");
     }
     let commands = shared.commands.get();
+    eprintln!("{commands} commands, {:?}", began.elapsed());
     assert!(commands >= COMMANDS_MIN, "only {commands} random commands");
 }

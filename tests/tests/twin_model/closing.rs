@@ -50,7 +50,7 @@ impl Twin {
         self.end_rfq(index);
     }
 
-    /// Returns what competes: first what can win, by score and then by place.
+    /// Returns what competes, ranked.
     fn rank(&self, index: usize) -> Vec<Entry> {
         let rfq = &self.rfqs[index];
         let mut entries: Vec<Entry> =
@@ -64,14 +64,19 @@ impl Twin {
             let standing = self.standing.iter().filter(competes);
             entries.extend(standing.map(|quote| self.standing_entry(rfq, quote)));
         }
-        for entry in &mut entries {
+        self.bar_and_sort(rfq, &mut entries);
+        entries
+    }
+
+    /// Puts what can win first, by score and then by place.
+    pub(super) fn bar_and_sort(&self, rfq: &Rfq, entries: &mut [Entry]) {
+        for entry in &mut *entries {
             entry.barred = self.bar(rfq, entry);
         }
         entries.sort_by_key(|entry| (entry.barred.is_some(), entry.score, entry.place));
         for (at, entry) in entries.iter_mut().enumerate() {
             entry.rank = at + 1;
         }
-        entries
     }
 
     fn sealed_entry(&self, rfq: &Rfq, quote: &Quote) -> Entry {
@@ -115,7 +120,7 @@ impl Twin {
     }
 
     /// Returns the first reason, in order of their numbers, why a quote cannot win.
-    pub(super) fn bar(&self, rfq: &Rfq, entry: &Entry) -> Option<Refusal> {
+    fn bar(&self, rfq: &Rfq, entry: &Entry) -> Option<Refusal> {
         if ACCOUNT_OF[entry.who] == ACCOUNT_OF[rfq.buyer] {
             return Some("SelfTrade");
         }

@@ -149,7 +149,7 @@ impl Twin {
         self.return_bond(provider, contract.bond);
         self.say(format!("settled {provider} {released} penalty={penalty} fee={fee}"));
         // Only a latency that was given a price is a promise.
-        self.reward(provider, per_ms > 0 && over > 0);
+        self.reward(provider, per_ms > 0 && whole_ms > 0);
         self.give_back(&contract);
         self.end_standbys_without_contract(contract.rfq);
     }

@@ -19,13 +19,20 @@ impl Twin {
 
     /// The buyer has picked nothing in time.
     pub(super) fn pass(&mut self, index: usize) {
-        self.rfqs[index].quotes.clear();
-        for mut entry in std::mem::take(&mut self.rfqs[index].book) {
-            let reason = self.bar(&self.rfqs[index], &entry).unwrap_or("RfqPassed");
+        for mut entry in self.take_book(index) {
+            let reason = entry.barred.unwrap_or("RfqPassed");
             entry.barred = Some(reason);
             self.lose_or_stand_by(index, entry, reason);
         }
         self.end_rfq(index);
+    }
+
+    /// Returns the book as it stands: scored when it was shown, but who can win is asked afresh.
+    fn take_book(&mut self, index: usize) -> Vec<Entry> {
+        let mut book = std::mem::take(&mut self.rfqs[index].book);
+        self.bar_and_sort(&self.rfqs[index], &mut book);
+        self.rfqs[index].quotes.clear();
+        book
     }
 
     pub(super) fn pick(&mut self, who: usize, index: usize, id: usize) -> Result<(), Refusal> {
@@ -41,22 +48,24 @@ impl Twin {
             return Err("WrongState");
         }
         let is_it = |entry: &Entry| entry.quote.as_ref().is_some_and(|quote| quote.id == id);
-        let at = rfq.book.iter().position(is_it).ok_or("UnknownQuote")?;
-        let entry = &rfq.book[at];
-        match self.bar(rfq, entry) {
+        if !rfq.book.iter().any(is_it) {
+            return Err("UnknownQuote");
+        }
+        let mut book = rfq.book.clone();
+        self.bar_and_sort(rfq, &mut book);
+        let picked = book.iter().find(|entry| is_it(entry)).ok_or("UnknownQuote")?;
+        match picked.barred {
             Some("ProviderSuspended") => return Err("ProviderSuspended"),
             Some(_) => return Err("NotEligible"),
             None => {}
         }
-        self.check_band(rfq.terms.capability, entry.price)?;
-        let mut picked = entry.clone();
-        picked.won = self.rfqs[index].remaining;
-        let mut book = std::mem::take(&mut self.rfqs[index].book);
-        self.rfqs[index].quotes.clear();
-        book.remove(at);
-        self.award(index, &picked, picked.price);
+        self.check_band(rfq.terms.capability, picked.price)?;
+        let mut book = self.take_book(index);
         for entry in &mut book {
-            entry.barred = self.bar(&self.rfqs[index], entry);
+            if is_it(entry) {
+                entry.won = self.rfqs[index].remaining;
+                self.award(index, entry, entry.price);
+            }
         }
         self.let_losers_know(index, book, true);
         self.end_rfq(index);

@@ -10,7 +10,7 @@ pub fn script() -> impl Strategy<Value = Vec<Op>> {
 }
 
 /// Operations of a script at the most.
-pub const COMMANDS_MAX: usize = 60;
+pub const COMMANDS_MAX: usize = 150;
 
 /// What ends each market: nothing is left open after it.
 pub fn epilogue() -> Vec<Op> {
@@ -49,21 +49,21 @@ fn time(one_of_ms: Vec<u64>) -> impl Strategy<Value = u64> {
     prop::sample::select(one_of_ms).prop_map(|ms| ms * MS)
 }
 
-fn offer() -> impl Strategy<Value = Offer> {
+fn offer() -> BoxedStrategy<Offer> {
     let quantity = prop_oneof![2 => Just(1_000_000), 3 => 1_u32..6];
     let standby = prop::option::of(time(vec![500, 2_000, 5_000, 20_000]));
     let valid = time(vec![100, 1_000, 3_600_000, 3_600_000, 3_600_000, 3_600_000]);
     let latency = prop_oneof![Just(0), 0_u32..400];
-    (price(), quantity, prop::bool::weighted(0.25), latency, valid, standby).prop_map(
-        |(price, quantity, all_or_none, latency_ms, valid_for, standby_for)| Offer {
+    (price(), quantity, prop::bool::weighted(0.25), latency, valid, standby)
+        .prop_map(|(price, quantity, all_or_none, latency_ms, valid_for, standby_for)| Offer {
             price,
             quantity,
             all_or_none,
             latency_ms,
             valid_for,
             standby_for,
-        },
-    )
+        })
+        .boxed()
 }
 
 fn format() -> impl Strategy<Value = Format> {
@@ -75,12 +75,13 @@ fn format() -> impl Strategy<Value = Format> {
     ]
 }
 
-fn exclusive() -> impl Strategy<Value = Exclusive> {
+fn exclusive() -> BoxedStrategy<Exclusive> {
     (who(), time(vec![100, 250, 1_000]), or_zero(vec![1, 50, 333, 5_000]))
         .prop_map(|(who, until, beatable_by_bps)| Exclusive { who, until, beatable_by_bps })
+        .boxed()
 }
 
-fn terms() -> impl Strategy<Value = Terms> {
+fn terms() -> BoxedStrategy<Terms> {
     let units = (1_u32..6, any::<bool>(), 300_i64..1_300, 0..CAPABILITIES);
     let times = (
         time(vec![0, 200, 300, 400, 1_000]),
@@ -131,67 +132,89 @@ fn terms() -> impl Strategy<Value = Terms> {
             curve,
             exclusive,
         })
+        .boxed()
 }
 
 /// Returns an operation: first what is about RFQs, then what is about contracts, then the rest.
-fn op() -> impl Strategy<Value = Op> {
+fn op() -> BoxedStrategy<Op> {
     prop_oneof![
         50 => business(),
         18 => work(),
         12 => waiting(),
         6 => operators(),
     ]
+    .boxed()
 }
 
-fn business() -> impl Strategy<Value = Op> {
-    let latency = prop_oneof![Just(0), 0_u32..400];
-    let standing_valid = time(vec![300, 3_000, 3_600_000, 3_600_000]);
+/// Boxed one by one: a choice carries all of its alternatives, and these are large.
+fn business() -> BoxedStrategy<Op> {
+    let open = (who(), terms())
+        .prop_map(|(who, terms)| Op::Open { who, terms: Box::new(terms.tidy(who)) });
+    let cancel_rfq = (owner(), any_of()).prop_map(|(who, rfq)| Op::CancelRfq { who, rfq });
+    let quote =
+        (who(), any_of(), offer()).prop_map(|(who, rfq, offer)| Op::Quote { who, rfq, offer });
+    let amend = (owner(), any_of(), offer()).prop_map(|(who, quote, offer)| Op::Amend {
+        who,
+        quote,
+        offer,
+    });
+    let cancel_quote = (owner(), any_of()).prop_map(|(who, quote)| Op::CancelQuote { who, quote });
+    let decline = (who(), any_of()).prop_map(|(who, rfq)| Op::Decline { who, rfq });
+    let take = (who(), any_of(), 1_u32..6, prop_oneof![Just(1), price()])
+        .prop_map(|(who, rfq, quantity, limit)| Op::Take { who, rfq, quantity, limit });
+    let pick =
+        (owner(), any_of(), any_of()).prop_map(|(who, rfq, quote)| Op::Pick { who, rfq, quote });
+    let cancel_standing = (who(), 0..CAPABILITIES)
+        .prop_map(|(who, capability)| Op::CancelStanding { who, capability });
     prop_oneof![
-        8 => (who(), terms())
-            .prop_map(|(who, terms)| Op::Open { who, terms: Box::new(terms.tidy(who)) }),
-        1 => (owner(), any_of()).prop_map(|(who, rfq)| Op::CancelRfq { who, rfq }),
-        20 => (who(), any_of(), offer()).prop_map(|(who, rfq, offer)| Op::Quote { who, rfq, offer }),
-        5 => (owner(), any_of(), offer())
-            .prop_map(|(who, quote, offer)| Op::Amend { who, quote, offer }),
-        2 => (owner(), any_of()).prop_map(|(who, quote)| Op::CancelQuote { who, quote }),
-        2 => (who(), any_of()).prop_map(|(who, rfq)| Op::Decline { who, rfq }),
-        6 => (who(), any_of(), 1_u32..4, prop_oneof![Just(1), price()])
-            .prop_map(|(who, rfq, quantity, limit)| Op::Take { who, rfq, quantity, limit }),
-        4 => (owner(), any_of(), any_of())
-            .prop_map(|(who, rfq, quote)| Op::Pick { who, rfq, quote }),
-        5 => (who(), 0..CAPABILITIES, price(), latency, 1_u32..6, standing_valid).prop_map(
-            |(who, capability, price, latency_ms, capacity, valid_for)| Op::Standing {
-                who,
-                capability,
-                price,
-                latency_ms,
-                capacity,
-                valid_for,
-            }
-        ),
-        1 => (who(), 0..CAPABILITIES)
-            .prop_map(|(who, capability)| Op::CancelStanding { who, capability }),
+        8 => open.boxed(),
+        1 => cancel_rfq.boxed(),
+        20 => quote.boxed(),
+        5 => amend.boxed(),
+        2 => cancel_quote.boxed(),
+        2 => decline.boxed(),
+        6 => take.boxed(),
+        4 => pick.boxed(),
+        5 => standing(),
+        1 => cancel_standing.boxed(),
     ]
+    .boxed()
 }
 
-fn work() -> impl Strategy<Value = Op> {
+fn standing() -> BoxedStrategy<Op> {
+    let latency = prop_oneof![Just(0), 0_u32..400];
+    let valid = time(vec![300, 3_000, 3_600_000, 3_600_000]);
+    (who(), 0..CAPABILITIES, price(), latency, 1_u32..6, valid)
+        .prop_map(|(who, capability, price, latency_ms, capacity, valid_for)| Op::Standing {
+            who,
+            capability,
+            price,
+            latency_ms,
+            capacity,
+            valid_for,
+        })
+        .boxed()
+}
+
+fn work() -> BoxedStrategy<Op> {
     prop_oneof![
         1 => (owner(), any_of()).prop_map(|(who, contract)| Op::Start { who, contract }),
         4 => (owner(), any_of()).prop_map(|(who, contract)| Op::Deliver { who, contract }),
         3 => (owner(), any_of()).prop_map(|(who, contract)| Op::Accept { who, contract }),
     ]
+    .boxed()
 }
 
-fn waiting() -> impl Strategy<Value = Op> {
-    prop_oneof![
-        30 => (0_u64..3, 0_u64..100_000).prop_map(|(unit, us)| Op::Wait { time: unit * 100 * MS + us }),
-        20 => time(vec![50, 100, 200, 300]).prop_map(|time| Op::Wait { time }),
-        6 => time(vec![61_000, 130_000]).prop_map(|time| Op::Wait { time }),
-        1 => (0_u64..4, 0_u64..DAY).prop_map(|(days, us)| Op::Wait { time: days * DAY + us }),
-    ]
+fn waiting() -> BoxedStrategy<Op> {
+    let short =
+        (0_u64..3, 0_u64..100_000).prop_map(|(unit, us)| Op::Wait { time: unit * 100 * MS + us });
+    let round = time(vec![50, 100, 200, 300]).prop_map(|time| Op::Wait { time });
+    let minutes = time(vec![61_000, 130_000]).prop_map(|time| Op::Wait { time });
+    let days = (0_u64..4, 0_u64..DAY).prop_map(|(days, us)| Op::Wait { time: days * DAY + us });
+    prop_oneof![30 => short, 20 => round, 6 => minutes, 1 => days].boxed()
 }
 
-fn operators() -> impl Strategy<Value = Op> {
+fn operators() -> BoxedStrategy<Op> {
     let some_capability = || prop::option::of(0..CAPABILITIES);
     let band = prop::option::of((1_i64..5, 4_i64..12));
     prop_oneof![
@@ -203,4 +226,5 @@ fn operators() -> impl Strategy<Value = Op> {
         1 => some_capability().prop_map(|capability| Op::Halt { capability }),
         3 => some_capability().prop_map(|capability| Op::Reopen { capability }),
     ]
+    .boxed()
 }
