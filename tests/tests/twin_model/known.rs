@@ -13,3 +13,9 @@ pub const DECLINES_AFTER_THE_PICK: bool = true;
 /// The clearing price of a Dutch RFQ is that of the last take, though one that had the first word may
 /// have been paid more before.
 pub const DUTCH_CLEARS_AT_THE_LAST_PRICE: bool = true;
+
+/// A quote that changes how long it stands by keeps its place.
+pub const STANDBY_KEEPS_THE_PLACE: bool = true;
+
+/// Picking a quote of a provider that is kept out is refused as if it were not eligible.
+pub const PICKS_ARE_NOT_ELIGIBLE: bool = true;

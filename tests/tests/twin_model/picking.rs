@@ -55,7 +55,9 @@ impl Twin {
         self.bar_and_sort(rfq, &mut book);
         let picked = book.iter().find(|entry| is_it(entry)).ok_or("UnknownQuote")?;
         match picked.barred {
-            Some("ProviderSuspended") => return Err("ProviderSuspended"),
+            Some("ProviderSuspended") if !known::PICKS_ARE_NOT_ELIGIBLE => {
+                return Err("ProviderSuspended");
+            }
             Some(_) => return Err("NotEligible"),
             None => {}
         }

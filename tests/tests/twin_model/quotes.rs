@@ -128,7 +128,10 @@ impl Twin {
         let rfq = &self.rfqs[index];
         self.check_halt(rfq.terms.capability)?;
         check_format(rfq, offer)?;
-        self.check_provider(who, rfq)?;
+        // Whether it is eligible is asked when a provider quotes and at the close, not here.
+        if self.is_suspended(who) {
+            return Err("ProviderSuspended");
+        }
         let old = rfq.quotes[at].clone();
         let mut new = self.quote_of(id, who, offer, old.place, bond_of(rfq, offer));
         if rfq.state != State::Open || (self.is_after_cutoff(rfq) && !is_improved(&old, &new)) {
@@ -195,5 +198,5 @@ fn keeps_place(old: &Quote, new: &Quote) -> bool {
         && new.all_or_none == old.all_or_none
         && new.latency_ms == old.latency_ms
         && new.valid_until >= old.valid_until
-        && new.standby_until == old.standby_until
+        && (known::STANDBY_KEEPS_THE_PLACE || new.standby_until == old.standby_until)
 }
