@@ -73,6 +73,9 @@ impl Twin {
         for entry in &mut *entries {
             entry.barred = self.bar(rfq, entry);
         }
+        if known::BOND_FOR_WHAT_MIGHT_BE_WON {
+            self.bar_unbonded(rfq, entries);
+        }
         entries.sort_by_key(|entry| (entry.barred.is_some(), entry.score, entry.place));
         for (at, entry) in entries.iter_mut().enumerate() {
             entry.rank = at + 1;
@@ -140,6 +143,25 @@ impl Twin {
             return Some("Unfillable");
         }
         None
+    }
+
+    /// Bars standing quotes that might win more than their account has the bond for.
+    fn bar_unbonded(&self, rfq: &Rfq, entries: &mut [Entry]) {
+        entries.sort_by_key(|entry| (entry.price, entry.place));
+        let mut promised = [0; ACCOUNTS];
+        for entry in entries.iter_mut().filter(|entry| entry.standing.is_some()) {
+            let account = ACCOUNT_OF[entry.who];
+            let bond = bps_rounded_up(entry.price * i64::from(entry.quantity), rfq.terms.bond_bps);
+            let is_covered = promised[account] + bond <= self.money[account].available;
+            match entry.barred {
+                None | Some("Unfillable") if bond > 0 && !is_covered => {
+                    entry.barred = Some("Unbonded");
+                }
+                // Of those that cannot be split only one can win.
+                None if rfq.terms.split => promised[account] += bond,
+                _ => {}
+            }
+        }
     }
 
     /// The band's upper end counts as the reserve where that is higher.

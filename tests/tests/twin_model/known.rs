@@ -19,3 +19,7 @@ pub const STANDBY_KEEPS_THE_PLACE: bool = true;
 
 /// Picking a quote of a provider that is kept out is refused as if it were not eligible.
 pub const PICKS_ARE_NOT_ELIGIBLE: bool = true;
+
+/// A standing quote is `Unbonded` if its account could not put up the bond for all the units that it,
+/// and the account's cheaper standing quotes, might win: not only if it cannot with the award.
+pub const BOND_FOR_WHAT_MIGHT_BE_WON: bool = true;

@@ -10,7 +10,7 @@ pub fn script() -> impl Strategy<Value = Vec<Op>> {
 }
 
 /// Operations of a script at the most.
-pub const COMMANDS_MAX: usize = 150;
+pub const COMMANDS_MAX: usize = 300;
 
 /// What ends each market: nothing is left open after it.
 pub fn epilogue() -> Vec<Op> {
@@ -71,7 +71,7 @@ fn format() -> impl Strategy<Value = Format> {
         4 => Just(Format::First),
         3 => Just(Format::Second),
         3 => Just(Format::Dutch),
-        2 => Just(Format::Choice),
+        3 => Just(Format::Choice),
     ]
 }
 
@@ -82,9 +82,9 @@ fn exclusive() -> BoxedStrategy<Exclusive> {
 }
 
 fn terms() -> BoxedStrategy<Terms> {
-    let units = (1_u32..6, any::<bool>(), 300_i64..1_300, 0..CAPABILITIES);
+    let units = (1_u32..6, any::<bool>(), 500_i64..1_300, 0..CAPABILITIES);
     let times = (
-        time(vec![0, 200, 300, 400, 1_000]),
+        time(vec![0, 300, 400, 1_000, 2_000]),
         any::<bool>(),
         time(vec![200, 500]),
         any::<bool>(),
@@ -93,8 +93,8 @@ fn terms() -> BoxedStrategy<Terms> {
     );
     let counts = (or_zero(vec![1, 2, 7]), or_zero(vec![1]));
     let who_may = (
-        or_zero(vec![3_700, 5_000, 5_001, 5_100]),
-        prop::bool::weighted(0.2),
+        prop_oneof![3 => Just(0), 1 => prop::sample::select(vec![3_700, 5_000, 5_001, 5_100])],
+        prop::bool::weighted(0.1),
         or_zero(vec![1, 500, 3_333]),
         any::<bool>(),
         any::<bool>(),
@@ -139,9 +139,9 @@ fn terms() -> BoxedStrategy<Terms> {
 fn op() -> BoxedStrategy<Op> {
     prop_oneof![
         50 => business(),
-        18 => work(),
-        12 => waiting(),
-        6 => operators(),
+        20 => work(),
+        9 => waiting(),
+        4 => operators(),
     ]
     .boxed()
 }
@@ -167,11 +167,11 @@ fn business() -> BoxedStrategy<Op> {
     let cancel_standing = (who(), 0..CAPABILITIES)
         .prop_map(|(who, capability)| Op::CancelStanding { who, capability });
     prop_oneof![
-        8 => open.boxed(),
+        10 => open.boxed(),
         1 => cancel_rfq.boxed(),
-        20 => quote.boxed(),
+        30 => quote.boxed(),
         5 => amend.boxed(),
-        2 => cancel_quote.boxed(),
+        1 => cancel_quote.boxed(),
         2 => decline.boxed(),
         6 => take.boxed(),
         4 => pick.boxed(),
@@ -199,7 +199,7 @@ fn standing() -> BoxedStrategy<Op> {
 fn work() -> BoxedStrategy<Op> {
     prop_oneof![
         1 => (owner(), any_of()).prop_map(|(who, contract)| Op::Start { who, contract }),
-        4 => (owner(), any_of()).prop_map(|(who, contract)| Op::Deliver { who, contract }),
+        6 => (owner(), any_of()).prop_map(|(who, contract)| Op::Deliver { who, contract }),
         3 => (owner(), any_of()).prop_map(|(who, contract)| Op::Accept { who, contract }),
     ]
     .boxed()
@@ -207,11 +207,11 @@ fn work() -> BoxedStrategy<Op> {
 
 fn waiting() -> BoxedStrategy<Op> {
     let short =
-        (0_u64..3, 0_u64..100_000).prop_map(|(unit, us)| Op::Wait { time: unit * 100 * MS + us });
+        (0_u64..2, 0_u64..100_000).prop_map(|(unit, us)| Op::Wait { time: unit * 100 * MS + us });
     let round = time(vec![50, 100, 200, 300]).prop_map(|time| Op::Wait { time });
     let minutes = time(vec![61_000, 130_000]).prop_map(|time| Op::Wait { time });
     let days = (0_u64..4, 0_u64..DAY).prop_map(|(days, us)| Op::Wait { time: days * DAY + us });
-    prop_oneof![30 => short, 20 => round, 6 => minutes, 1 => days].boxed()
+    prop_oneof![30 => short, 20 => round, 4 => minutes, 1 => days].boxed()
 }
 
 fn operators() -> BoxedStrategy<Op> {
@@ -224,7 +224,7 @@ fn operators() -> BoxedStrategy<Op> {
             band: band.map(|(low, high)| (low * 100, high * 100)),
         }),
         1 => some_capability().prop_map(|capability| Op::Halt { capability }),
-        3 => some_capability().prop_map(|capability| Op::Reopen { capability }),
+        12 => some_capability().prop_map(|capability| Op::Reopen { capability }),
     ]
     .boxed()
 }
