@@ -33,6 +33,9 @@ impl Twin {
         if !(self.rfqs[index].terms.format == Format::Choice && known::DECLINES_AFTER_THE_PICK) {
             self.tell_declines(index);
         }
+        if self.rfqs[index].terms.admit {
+            self.end_expired(self.rfqs[index].terms.capability);
+        }
         let mut entries = self.rank(index);
         if self.rfqs[index].terms.format == Format::Choice {
             return self.show_book(index, entries);
@@ -56,11 +59,8 @@ impl Twin {
         let mut entries: Vec<Entry> =
             rfq.quotes.iter().map(|quote| self.sealed_entry(rfq, quote)).collect();
         if rfq.terms.admit {
-            let competes = |quote: &&Standing| {
-                quote.capability == rfq.terms.capability
-                    && quote.capacity > 0
-                    && quote.valid_until >= self.now
-            };
+            let competes =
+                |quote: &&Standing| quote.capability == rfq.terms.capability && quote.capacity > 0;
             let standing = self.standing.iter().filter(competes);
             entries.extend(standing.map(|quote| self.standing_entry(rfq, quote)));
         }

@@ -23,3 +23,6 @@ pub const PICKS_ARE_NOT_ELIGIBLE: bool = true;
 /// A standing quote is `Unbonded` if its account could not put up the bond for all the units that it,
 /// and the account's cheaper standing quotes, might win: not only if it cannot with the award.
 pub const BOND_FOR_WHAT_MIGHT_BE_WON: bool = true;
+
+/// An expired standing quote that is set anew keeps its place, unless a close has come across it.
+pub const EXPIRED_KEEPS_THE_PLACE: bool = true;

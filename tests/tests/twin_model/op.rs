@@ -11,7 +11,7 @@ pub const CAPABILITIES: usize = 2;
 /// The providers' fee, in millionths.
 pub const FEE_PPM: i64 = 30_000;
 /// What everybody begins with.
-pub const BEGIN_WITH: i64 = 6_000;
+pub const BEGIN_WITH: i64 = 4_500;
 /// Microseconds of a millisecond.
 pub const MS: u64 = 1_000;
 /// Microseconds of a day.

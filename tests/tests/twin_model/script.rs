@@ -95,7 +95,7 @@ fn terms() -> BoxedStrategy<Terms> {
     let who_may = (
         prop_oneof![3 => Just(0), 1 => prop::sample::select(vec![3_700, 5_000, 5_001, 5_100])],
         prop::bool::weighted(0.1),
-        or_zero(vec![1, 500, 3_333]),
+        or_zero(vec![1, 500, 3_333, 10_000]),
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),

@@ -35,7 +35,7 @@ impl Twin {
             old.price == price
                 && old.latency_ms == latency_ms
                 && capacity <= old.capacity
-                && old.valid_until >= now
+                && (known::EXPIRED_KEEPS_THE_PLACE || old.valid_until >= now)
         };
         let old = self.standing.iter().find(|quote| is_it(quote)).filter(keeps_place);
         let place = old.map_or(revision, |old| old.place);
@@ -52,6 +52,12 @@ impl Twin {
             revision,
         });
         Ok(())
+    }
+
+    /// A close comes across what has expired, and ends it.
+    pub(super) fn end_expired(&mut self, capability: usize) {
+        let now = self.now;
+        self.standing.retain(|quote| quote.capability != capability || quote.valid_until >= now);
     }
 
     pub(super) fn standing_mut(&mut self, revision: u64) -> Option<&mut Standing> {
