@@ -21,7 +21,7 @@ use twin_model::{AGENTS, BEGIN_WITH, Op, Twin};
 /// Random commands of a run at least: waiting, and what begins and ends each market, not counted.
 const COMMANDS_MIN: u64 = 1_000_000;
 /// Markets of a run.
-const MARKETS: u32 = 40_000;
+const MARKETS: u32 = 8_200;
 
 /// The exchange that goes on from market to market: making one costs more than a market does.
 #[derive(Default)]
@@ -84,7 +84,7 @@ fn lines(script: &[Op]) -> String {
 }
 
 fn compare_everything(real: &Real, twin: &Twin, script: &[Op]) -> Result<(), TestCaseError> {
-    prop_assert!(real.check_trial_balance());
+    prop_assert!(real.is_balanced());
     for who in 0..AGENTS {
         prop_assert_eq!(
             real.statement(who),
@@ -100,18 +100,16 @@ fn compare_everything(real: &Real, twin: &Twin, script: &[Op]) -> Result<(), Tes
 #[test]
 fn the_twin_says_the_same() {
     let config = ProptestConfig {
-        cases: std::env::var("MK").ok().and_then(|x| x.parse().ok()).unwrap_or(MARKETS),
+        cases: MARKETS,
         source_file: Some(file!()),
         test_name: Some("the_twin_says_the_same"),
         ..ProptestConfig::default()
     };
     let shared = Shared::default();
-    let began = std::time::Instant::now();
     let result = TestRunner::new(config).run(&script(), |ops| shared.run(ops));
     if let Err(difference) = result {
         panic!("{difference}");
     }
     let commands = shared.commands.get();
-    eprintln!("{commands} commands, {:?}", began.elapsed());
     assert!(commands >= COMMANDS_MIN, "only {commands} random commands");
 }

@@ -66,7 +66,7 @@ impl Twin {
 
 /// Chooses one that is open, or once in a while any that ever was, or one that never was.
 fn choose_from(open: &[usize], number: usize, all: usize) -> usize {
-    if open.is_empty() || number % 16 == 0 {
+    if open.is_empty() || number.is_multiple_of(16) {
         return number / 16 % (all + 1);
     }
     open[number / 16 % open.len()]

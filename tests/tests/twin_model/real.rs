@@ -1,9 +1,11 @@
 //! The exchange, driven by the twin's operations, saying what happened in the twin's words.
 
+mod words;
+
 use gavel_exchange::{Events, Exchange};
 use gavel_protocol::*;
 
-use super::{ACCOUNT_OF, ACCOUNTS, AGENTS, CAPABILITIES, FEE_PPM, MS, Money, Op, is_in_eu};
+use super::{ACCOUNT_OF, ACCOUNTS, AGENTS, CAPABILITIES, FEE_PPM, Money, Op, is_in_eu};
 
 const BEGIN: u64 = 1_767_225_600_000_000_000;
 /// Markets that one exchange can hold, one after another: it holds 1,024 capabilities.
@@ -13,16 +15,14 @@ fn digest(byte: u8) -> Digest {
     Digest::new([byte; 32])
 }
 
-pub fn micros(us: u64) -> DurationNs {
+fn micros(us: u64) -> DurationNs {
     DurationNs::from_nanos(us * 1_000)
 }
 
 /// The exchange, and what belongs to the market of the moment.
 pub struct Real {
-    pub exchange: Exchange,
+    exchange: Exchange,
     pub said: Vec<String>,
-    /// Commands that were applied, those of the exchange itself included.
-    pub applied: u64,
     now_us: u64,
     client_ids: u128,
     operator: AgentId,
@@ -41,7 +41,6 @@ impl Real {
         let mut real = Self {
             exchange: Exchange::new(),
             said: Vec::new(),
-            applied: 0,
             now_us: 0,
             client_ids: 0,
             operator: AgentId::EXCHANGE,
@@ -67,8 +66,8 @@ impl Real {
     }
 
     /// Counts all money afresh, in one market of many: that looks at all the room there is.
-    pub fn check_trial_balance(&self) -> bool {
-        self.markets % 16 != 0 || self.exchange.trial_balance() == 0
+    pub fn is_balanced(&self) -> bool {
+        !self.markets.is_multiple_of(16) || self.exchange.trial_balance() == 0
     }
 
     /// Returns whether there is room for another market.
@@ -353,7 +352,6 @@ impl Real {
 
     /// Applies a command, says what followed in the twin's words, and returns its events.
     fn apply(&mut self, agent: AgentId, command: Command) -> Vec<Event> {
-        self.applied += 1;
         let (seq, ts_event) = (self.exchange.seq() + 1, self.now());
         let stamped = Stamped { seq, ts_event, request: Request { agent, command } };
         let (mut events, mut ranking) = (Vec::new(), Vec::new());
@@ -373,117 +371,6 @@ impl Real {
             }
         }
         events
-    }
-
-    fn say(&mut self, what: String) {
-        self.said.push(format!("{} {what}", self.now_us));
-    }
-
-    fn say_ranked(&mut self, rfq: RfqId, ranked: &[Ranked]) {
-        let rfq = self.rfq_index(rfq);
-        for entry in ranked {
-            let (who, rank) = (self.who(entry.provider), entry.rank);
-            let said = match entry.result {
-                RankedResult::Won => continue,
-                RankedResult::Declined(_) => format!("declined {rfq} {who}"),
-                RankedResult::Lost(reason) => {
-                    format!("lost {rfq} {who} {} {rank}", reason.info().name)
-                }
-                RankedResult::Standby(reason) => {
-                    format!("standby {rfq} {who} {} {rank}", reason.info().name)
-                }
-                RankedResult::Shown => panic!("shown at the end"),
-            };
-            self.say(said);
-        }
-    }
-
-    fn say_book(&mut self, rfq: RfqId, ranked: &[Ranked]) {
-        let rfq = self.rfq_index(rfq);
-        for entry in ranked {
-            let (who, rank, price) = (self.who(entry.provider), entry.rank, entry.price.raw());
-            let score = entry.score.raw();
-            let barred = match entry.result {
-                RankedResult::Lost(reason) => Some(reason.info().name),
-                RankedResult::Declined(_) => {
-                    self.say(format!("declined {rfq} {who}"));
-                    continue;
-                }
-                _ => None,
-            };
-            self.say(format!("shown {rfq} {who} {price} score={score} {rank} {barred:?}"));
-        }
-    }
-
-    fn words_of(&mut self, event: &Event) -> Option<String> {
-        Some(match event {
-            Event::RfqOpened(opened) => {
-                self.rfqs.push(opened.rfq);
-                return None;
-            }
-            Event::QuotePlaced(placed) => {
-                self.quotes.push(placed.quote);
-                return None;
-            }
-            Event::Rejected(rejected) => format!("rejected {}", rejected.reason.info().name),
-            Event::RfqTaken(taken) => {
-                let (rfq, price) = (self.rfq_index(taken.rfq), taken.price.raw());
-                format!("taken {rfq} {price} x{} remaining={}", taken.quantity, taken.remaining)
-            }
-            Event::RfqClosed(closed) => {
-                let (rfq, awarded) = (self.rfq_index(closed.rfq), closed.awarded);
-                let paid = closed.clearing_price.map(Micros::raw);
-                format!("closed {rfq} awarded={awarded} paid={paid:?}")
-            }
-            Event::Awarded(awarded) => self.words_of_award(awarded),
-            Event::ContractSettled(settled) => {
-                let (who, released) = (self.who(settled.parties.provider), settled.released.raw());
-                let (penalty, fee) = (settled.penalty.raw(), settled.fee.raw());
-                format!("settled {who} {released} penalty={penalty} fee={fee}")
-            }
-            Event::ContractExpired(expired) => {
-                let (who, refunded) = (self.who(expired.parties.buyer), expired.refunded.raw());
-                format!("expired {who} {refunded} {}", expired.compensation.raw())
-            }
-            Event::ContractTakenOver(over) => {
-                let (who, by) = (self.who(over.parties.provider), self.who(over.successor));
-                format!("taken_over {who} by {by} {}", over.compensation.raw())
-            }
-            Event::StandbyEnded(ended) => self.words_of_standby(ended),
-            Event::ReputationChanged(changed) => {
-                let who = self.who(changed.agent);
-                format!("reputation {who} {} -> {}", changed.from_bps, changed.to_bps)
-            }
-            Event::ProviderSuspended(suspended) => {
-                let (who, until) = (self.who(suspended.provider), Self::in_us(suspended.until));
-                format!("suspended {who} {until} {}", suspended.fades)
-            }
-            _ => return None,
-        })
-    }
-
-    fn words_of_award(&mut self, awarded: &Awarded) -> String {
-        self.contracts.push(awarded.contract);
-        let (rfq, who) = (self.rfq_index(awarded.rfq), self.who(awarded.parties.provider));
-        let parts = awarded.breakdown;
-        let score = parts.price.raw() + parts.latency.raw() + parts.reputation.raw();
-        format!(
-            "awarded {rfq} {who} {} x{} score={score} reputation={} bond={}{}",
-            awarded.price.raw(),
-            awarded.quantity,
-            parts.reputation_bps,
-            awarded.bond.raw(),
-            if awarded.takes_over.is_some() { " takes over" } else { "" },
-        )
-    }
-
-    fn words_of_standby(&self, ended: &StandbyEnded) -> String {
-        let (rfq, who) = (self.rfq_index(ended.rfq), self.who(ended.provider));
-        let Some(reason) = ended.reason else {
-            return format!("standby_ended {rfq} {who} takes over");
-        };
-        let (name, paid) = (reason.info().name, ended.winning_price.map(Micros::raw));
-        format!("standby_ended {rfq} {who} {name} {} {paid:?}", ended.rank)
     }
 
     fn who(&self, agent: AgentId) -> usize {
@@ -513,6 +400,3 @@ impl Real {
         (reputation, statement.rfqs.len(), statement.quotes.len(), statement.contracts.len())
     }
 }
-
-/// A millisecond is a whole number of what time is counted in.
-const _: () = assert!(MS == 1_000);
