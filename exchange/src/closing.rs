@@ -143,7 +143,7 @@ impl Exchange {
 
     /// Returns the terms with what the capability's band leaves of the reserve: nothing is paid that
     /// nobody could have quoted.
-    fn within_band(&self, terms: RfqTerms) -> RfqTerms {
+    pub(crate) fn within_band(&self, terms: RfqTerms) -> RfqTerms {
         let band = self.directory.capability(terms.capability).ok().and_then(|known| known.band);
         let reserve = band.map_or(terms.reserve, |band| terms.reserve.min(band.high));
         RfqTerms { reserve, ..terms }

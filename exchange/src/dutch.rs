@@ -36,8 +36,11 @@ impl Exchange {
         if !rfq.terms.split && c.quantity < rfq.terms.quantity {
             return Err(RejectReason::QuantityTooSmall);
         }
-        let price = self.price_for(slot, asker, c.limit)?;
+        let price = self.price_for(slot, asker)?;
         self.check_band(rfq.terms.capability, price)?;
+        if price < c.limit {
+            return Err(RejectReason::BelowLimit);
+        }
         if !self.exposures.may_contract(asker.slots.account) {
             return Err(RejectReason::ContractLimit);
         }
@@ -61,7 +64,9 @@ impl Exchange {
         out.replace(first, Event::RfqTaken(RfqTaken { contract, ..taken }));
         let times = rfq.taken.times + 1;
         let quantity = rfq.taken.quantity + quantity;
-        let now_taken = Taken { quantity, times, price: Some(price) };
+        // Who had the first word may have been paid more than who came after it.
+        let highest = rfq.taken.price.max(Some(price));
+        let now_taken = Taken { quantity, times, price: highest };
         self.rfqs.at_mut(slot).taken = now_taken;
         let left = contracts_of(&rfq.terms, now_taken);
         let kept = contracts_of(&rfq.terms, rfq.taken) - left;
@@ -72,15 +77,11 @@ impl Exchange {
         Ok(())
     }
 
-    /// Returns the price that a provider gets at this moment, if that is not below its limit.
-    fn price_for(&self, slot: u32, asker: Owner, limit: Micros) -> Result<Micros, RejectReason> {
+    /// Returns the price that a provider gets at this moment.
+    fn price_for(&self, slot: u32, asker: Owner) -> Result<Micros, RejectReason> {
         let dutch = self.rfqs.dutch(slot).expect("invariant: a Dutch RFQ has its curve");
         let elapsed = self.elapsed(self.rfqs.at(slot));
-        match dutch.price_for(asker.agent, elapsed) {
-            Ok(price) if price < limit => Err(RejectReason::BelowLimit),
-            Ok(price) => Ok(price),
-            Err(_) => Err(RejectReason::Exclusive),
-        }
+        dutch.price_for(asker.agent, elapsed).map_err(|_| RejectReason::Exclusive)
     }
 
     /// Returns what is awarded to a taker, if it can put up the bond.

@@ -29,7 +29,8 @@ impl Exchange {
         if clearing.candidates.is_empty() {
             return self.pass_rfq(slot, out);
         }
-        rank(clearing, &decided.terms, out.ranking);
+        let terms = self.within_band(decided.terms);
+        rank(&mut self.clearing, &terms, out.ranking);
         let rfq = self.rfqs.at_mut(slot);
         rfq.picking = true;
         let Rfq { id, owner, closes_at, terms, .. } = *rfq;
@@ -65,7 +66,8 @@ impl Exchange {
         let quote = quote.filter(|quote| quote.declined.is_none());
         let quote = quote.ok_or(RejectReason::UnknownQuote)?;
         let candidate = self.decided(slot).candidate(quote, &self.directory);
-        if candidate.barred.is_some() || candidate.offer.price > rfq.terms.reserve {
+        if candidate.barred.is_some() || candidate.offer.price > self.within_band(rfq.terms).reserve
+        {
             return Err(RejectReason::NotEligible);
         }
         self.check_band(rfq.terms.capability, candidate.offer.price)?;
@@ -89,7 +91,8 @@ impl Exchange {
         self.clearing.candidates.clear();
         let rfq = self.take_out(slot, out);
         let cleared = out.ranking.len();
-        rank(&mut self.clearing, &rfq.terms, out.ranking);
+        let terms = self.within_band(rfq.terms);
+        rank(&mut self.clearing, &terms, out.ranking);
         self.clearing.fills.clear();
         let winner = self.clearing.in_order().find(|candidate| Some(candidate.quote) == picked);
         if let Some(winner) = winner.copied() {

@@ -56,7 +56,7 @@ impl Exchange {
         self.check_quote_rate(asker)?;
         let provider = (asker.agent, asker.slots.agent);
         match slot {
-            Some(slot) => self.standing.change(slot, update, self.seq),
+            Some(slot) => self.standing.change(slot, update, self.seq, self.clock.now),
             None => self.standing.add(provider, capability, update, self.seq)?,
         }
         out.push(Event::StandingQuoteSet(StandingQuoteSet {

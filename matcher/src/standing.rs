@@ -211,12 +211,13 @@ impl StandingQuotes {
     }
 
     /// Changes the standing quote in `slot`, or brings it back. A new price or latency, or more
-    /// capacity, takes the place `priority` among ties.
-    pub fn change(&mut self, slot: u32, update: Update, priority: u64) {
+    /// capacity, takes the place `priority` among ties; so does one that had expired by `now`.
+    pub fn change(&mut self, slot: u32, update: Update, priority: u64, now: TimestampNs) {
         let offer = &mut self.offers[slot as usize];
         assert!(update.revision > offer.revision, "invariant: revisions are checked before");
         let (was_live, was_open, before) = (offer.capacity > 0, offer.is_open(), offer.key());
         let keeps_place = was_live
+            && offer.valid_until >= now
             && offer.price == update.price
             && offer.latency_ms == update.latency_ms
             && update.capacity <= offer.capacity;

@@ -30,7 +30,8 @@ pub(super) struct Entry {
 
 impl Twin {
     pub(super) fn close(&mut self, index: usize) {
-        if !(self.rfqs[index].terms.format == Format::Choice && known::DECLINES_AFTER_THE_PICK) {
+        // In buyer's choice the RFQ ends with the pick.
+        if self.rfqs[index].terms.format != Format::Choice {
             self.tell_declines(index);
         }
         if self.rfqs[index].terms.admit {
@@ -73,9 +74,7 @@ impl Twin {
         for entry in &mut *entries {
             entry.barred = self.bar(rfq, entry);
         }
-        if known::BOND_FOR_WHAT_MIGHT_BE_WON {
-            self.bar_unbonded(rfq, entries);
-        }
+        self.bar_unbonded(rfq, entries);
         entries.sort_by_key(|entry| (entry.barred.is_some(), entry.score, entry.place));
         for (at, entry) in entries.iter_mut().enumerate() {
             entry.rank = at + 1;
@@ -166,9 +165,6 @@ impl Twin {
 
     /// The band's upper end counts as the reserve where that is higher.
     fn reserve_now(&self, rfq: &Rfq) -> i64 {
-        if rfq.terms.format == Format::Choice && known::BOOK_KNOWS_NO_BAND {
-            return rfq.terms.reserve;
-        }
         let high = self.bands[rfq.terms.capability].map_or(i64::MAX, |(_, high)| high);
         rfq.terms.reserve.min(high)
     }
@@ -226,10 +222,7 @@ impl Twin {
         let rfq = &mut self.rfqs[index];
         rfq.held -= escrow;
         rfq.remaining -= entry.won;
-        rfq.highest_paid = match rfq.terms.format {
-            Format::Dutch if known::DUTCH_CLEARS_AT_THE_LAST_PRICE => Some(price),
-            _ => rfq.highest_paid.max(Some(price)),
-        };
+        rfq.highest_paid = rfq.highest_paid.max(Some(price));
         let buyer = rfq.buyer;
         self.purse(buyer).held -= escrow;
         self.purse(buyer).escrow += escrow;

@@ -10,7 +10,6 @@ mod clock;
 mod closing;
 mod contracts;
 mod dutch;
-pub mod known;
 mod op;
 mod picking;
 mod protection;

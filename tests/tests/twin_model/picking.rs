@@ -54,12 +54,8 @@ impl Twin {
         let mut book = rfq.book.clone();
         self.bar_and_sort(rfq, &mut book);
         let picked = book.iter().find(|entry| is_it(entry)).ok_or("UnknownQuote")?;
-        match picked.barred {
-            Some("ProviderSuspended") if !known::PICKS_ARE_NOT_ELIGIBLE => {
-                return Err("ProviderSuspended");
-            }
-            Some(_) => return Err("NotEligible"),
-            None => {}
+        if picked.barred.is_some() {
+            return Err("NotEligible");
         }
         self.check_band(rfq.terms.capability, picked.price)?;
         let mut book = self.take_book(index);

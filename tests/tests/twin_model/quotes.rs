@@ -191,12 +191,11 @@ fn is_improved(old: &Quote, new: &Quote) -> bool {
         && new.standby_until >= old.standby_until
 }
 
-/// Returns whether only the quantity shrank or the validity grew.
+/// Returns whether nothing changed but a smaller quantity, a longer validity, or how long it stands by.
 fn keeps_place(old: &Quote, new: &Quote) -> bool {
     new.price == old.price
         && new.quantity <= old.quantity
         && new.all_or_none == old.all_or_none
         && new.latency_ms == old.latency_ms
         && new.valid_until >= old.valid_until
-        && (known::STANDBY_KEEPS_THE_PLACE || new.standby_until == old.standby_until)
 }

@@ -35,7 +35,7 @@ impl Twin {
             old.price == price
                 && old.latency_ms == latency_ms
                 && capacity <= old.capacity
-                && (known::EXPIRED_KEEPS_THE_PLACE || old.valid_until >= now)
+                && old.valid_until >= now
         };
         let old = self.standing.iter().find(|quote| is_it(quote)).filter(keeps_place);
         let place = old.map_or(revision, |old| old.place);
