@@ -132,8 +132,8 @@ pub struct UpArgs {
     /// Where the core runs.
     #[arg(long, value_enum, default_value_t = LayoutArg::Inline)]
     pub layout: LayoutArg,
-    /// Ask the kernel for huge pages: a market with many standing quotes is faster, and takes more
-    /// memory.
+    /// Have huge pages: a market with many standing quotes is faster then, and an idle exchange
+    /// takes six times the memory.
     #[arg(long)]
     pub huge_pages: bool,
 }

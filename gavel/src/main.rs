@@ -48,6 +48,11 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
+    if !has_huge_pages(&command)
+        && let Err(error) = huge_pages::forgo()
+    {
+        tracing::warn!(%error, "this kernel may give huge pages, which take more memory");
+    }
     match command {
         Command::Up(args) => commands::up::run(args, output),
         Command::Demo(args) => commands::demo::run(args, output),
@@ -70,4 +75,12 @@ fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
         Command::Bench(BenchCommand::Core(args)) => bench::core::run(&args, output),
         Command::Bench(BenchCommand::Wire(args)) => bench::wire::wire(&args, output),
     }
+}
+
+/// Returns whether speed is worth more than memory.
+fn has_huge_pages(command: &Command) -> bool {
+    if let Command::Bench(BenchCommand::Core(args)) = command {
+        return !args.memory_only;
+    }
+    matches!(command, Command::Up(args) if args.huge_pages)
 }

@@ -3,12 +3,11 @@
 //! Closed loop on one thread: the next command is applied when the last one is done. Each command is
 //! timed by itself for the percentiles and the mean, with the timer's own cost subtracted; the
 //! throughput of a recorded stream is that of the whole, without a clock read in between. Nothing of
-//! the wire or of the journal is included. It asks for huge pages, as `gavel up --huge-pages` does, and
-//! so has the floor kernel.
+//! the wire or of the journal is included. It has huge pages, as `gavel up --huge-pages` does, and so
+//! has the floor kernel.
 
 use std::fmt;
 
-use anyhow::Context as _;
 use clap::Parser;
 use serde::Serialize;
 
@@ -20,7 +19,6 @@ use crate::bench::machine::Machine;
 use crate::bench::measure::{Flow, Heads, timer_cost};
 use crate::bench::memory::Memory;
 use crate::bench::mixed::{self, Mixed, MixedStream};
-use crate::huge_pages;
 use crate::output::Output;
 
 /// Arguments of `gavel bench core`.
@@ -96,7 +94,6 @@ pub fn run(args: &CoreArgs, output: &Output) -> anyhow::Result<Exit> {
         output.summary(&memory, &memory);
         return Ok(Exit::Done);
     }
-    huge_pages::prefer().context("starting with huge pages")?;
     let memory = if args.mixed_only { None } else { Some(Memory::measure_apart()?) };
     let (seed, timer_ns) = (args.seed, timer_cost());
     let commands = args.mixed as usize;

@@ -10,7 +10,6 @@ use gavel_protocol::{Command, DurationNs, Event, Micros, Offer, PlaceQuote, Requ
 use serde::{Deserialize, Serialize};
 
 use crate::bench::market::Market;
-use crate::huge_pages;
 
 /// Resident growth.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,7 +40,7 @@ impl Memory {
     pub fn measure_apart() -> anyhow::Result<Self> {
         let mut process = Process::new(env::current_exe().context("finding this program")?);
         process.args(["bench", "core", "--memory-only", "--json"]);
-        let output = huge_pages::without(&mut process).output().context("measuring memory")?;
+        let output = process.output().context("measuring memory")?;
         anyhow::ensure!(output.status.success(), "measuring memory ended with {}", output.status);
         serde_json::from_slice(&output.stdout).context("reading what memory was measured")
     }

@@ -1,6 +1,5 @@
 //! `gavel up`: serve an exchange until asked to end.
 
-use anyhow::Context as _;
 use gavel_protocol::Settings;
 use gavel_sequencer::Layout;
 use serde_json::json;
@@ -9,15 +8,11 @@ use crate::Exit;
 use crate::args::{LayoutArg, SignaturesArg, UpArgs};
 use crate::commands::{asked_to_end, block_on};
 use crate::data_dir::DataDir;
-use crate::huge_pages;
 use crate::output::Output;
 use crate::server::{Server, ServerConfig};
 
 /// Serves.
 pub fn run(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
-    if args.huge_pages {
-        huge_pages::prefer().context("cannot start with huge pages")?;
-    }
     block_on(serve(args, output))
 }
 

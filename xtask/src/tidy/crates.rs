@@ -138,6 +138,7 @@ const EXTERNAL: &[(&str, External)] = &[
             "rand",
             "rand_chacha",
             "rcgen",
+            "rustix",
             "rustls",
             "serde",
             "serde_json",
