@@ -27,7 +27,19 @@ impl Twin {
                 }
                 *who = or_stranger(*who, chosen.map(|rfq| rfq.buyer));
             }
-            Op::Amend { who, quote, .. } | Op::CancelQuote { who, quote } => {
+            Op::Amend { who, quote, offer, keep } => {
+                *quote = self.choose_quote(*quote);
+                *who = or_stranger(*who, self.quoted.get(*quote).map(|(who, _)| *who));
+                self.keep_of_quote(*quote, *keep, offer);
+            }
+            Op::Standing { who, capability, price, latency_ms, keep: true, .. } => {
+                let is_it =
+                    |quote: &&Standing| (quote.who, quote.capability) == (*who, *capability);
+                if let Some(old) = self.standing.iter().find(is_it) {
+                    (*price, *latency_ms) = (old.price, old.latency_ms);
+                }
+            }
+            Op::CancelQuote { who, quote } => {
                 *quote = self.choose_quote(*quote);
                 *who = or_stranger(*who, self.quoted.get(*quote).map(|(who, _)| *who));
             }
@@ -57,6 +69,32 @@ impl Twin {
         choose_from(&live, number, self.quoted.len())
     }
 
+    /// Leaves parts of a quote as they are: what takes a new place is a change of just one.
+    fn keep_of_quote(&self, id: usize, keep: [bool; 6], offer: &mut Offer) {
+        let all = self.rfqs.iter().flat_map(|rfq| &rfq.quotes);
+        let Some(old) = all.into_iter().find(|quote| quote.id == id) else { return };
+        let from_now = |until: u64| until.saturating_sub(self.now);
+        let [price, quantity, all_or_none, latency, validity, standby] = keep;
+        if price {
+            offer.price = old.price;
+        }
+        if quantity {
+            offer.quantity = old.quantity;
+        }
+        if all_or_none {
+            offer.all_or_none = old.all_or_none;
+        }
+        if latency {
+            offer.latency_ms = old.latency_ms;
+        }
+        if validity {
+            offer.valid_for = from_now(old.valid_until);
+        }
+        if standby {
+            offer.standby_for = old.standby_until.map(from_now);
+        }
+    }
+
     fn choose_contract(&self, number: usize) -> usize {
         let open: Vec<usize> =
             (0..self.contracts.len()).filter(|index| self.contracts[*index].is_some()).collect();
@@ -64,12 +102,13 @@ impl Twin {
     }
 }
 
-/// Chooses one that is open, or once in a while any that ever was, or one that never was.
+/// Chooses one that is open, counted from the latest so that most is about the same few, or once in
+/// a while any that ever was, or one that never was.
 fn choose_from(open: &[usize], number: usize, all: usize) -> usize {
-    if open.is_empty() || number.is_multiple_of(16) {
+    if open.is_empty() || number % 16 == 15 {
         return number / 16 % (all + 1);
     }
-    open[number / 16 % open.len()]
+    open[open.len() - 1 - number / 16 % open.len()]
 }
 
 /// Numbers that name no agent stand for whoever may do it.

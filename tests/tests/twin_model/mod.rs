@@ -153,12 +153,12 @@ impl Twin {
             Op::Open { who, ref terms } => self.open(who, terms),
             Op::CancelRfq { who, rfq } => self.cancel_rfq(who, rfq),
             Op::Quote { who, rfq, offer } => self.place_quote(who, rfq, offer),
-            Op::Amend { who, quote, offer } => self.amend_quote(who, quote, offer),
+            Op::Amend { who, quote, offer, .. } => self.amend_quote(who, quote, offer),
             Op::CancelQuote { who, quote } => self.cancel_quote(who, quote),
             Op::Decline { who, rfq } => self.decline(who, rfq),
             Op::Take { who, rfq, quantity, limit } => self.take(who, rfq, quantity, limit),
             Op::Pick { who, rfq, quote } => self.pick(who, rfq, quote),
-            Op::Standing { who, capability, price, latency_ms, capacity, valid_for } => {
+            Op::Standing { who, capability, price, latency_ms, capacity, valid_for, .. } => {
                 self.stand(who, capability, price, latency_ms, capacity, valid_for)
             }
             Op::CancelStanding { who, capability } => {

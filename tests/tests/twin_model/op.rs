@@ -97,6 +97,7 @@ pub enum Op {
         who: usize,
         quote: usize,
         offer: Offer,
+        keep: [bool; 6],
     },
     CancelQuote {
         who: usize,
@@ -124,6 +125,7 @@ pub enum Op {
         latency_ms: u32,
         capacity: u32,
         valid_for: u64,
+        keep: bool,
     },
     CancelStanding {
         who: usize,

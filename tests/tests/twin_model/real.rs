@@ -190,7 +190,7 @@ impl Real {
                 let (rfq, offer) = (self.rfq(rfq), self.offer(offer));
                 (who, Command::PlaceQuote(PlaceQuote { client_id, rfq, offer, signature: None }))
             }
-            Op::Amend { who, quote, offer } => {
+            Op::Amend { who, quote, offer, .. } => {
                 let (target, offer) = (QuoteTarget::Id(self.quote(quote)), self.offer(offer));
                 (who, Command::AmendQuote(AmendQuote { client_id, target, offer, signature: None }))
             }
@@ -211,7 +211,7 @@ impl Real {
                 let (rfq, quote) = (self.rfq(rfq), self.quote(quote));
                 (who, Command::PickQuote(PickQuote { client_id, rfq, quote }))
             }
-            Op::Standing { who, capability, price, latency_ms, capacity, valid_for } => {
+            Op::Standing { who, capability, price, latency_ms, capacity, valid_for, .. } => {
                 self.revision += 1;
                 let set = SetStandingQuote {
                     capability: self.capabilities[capability],

@@ -30,14 +30,15 @@ fn owner() -> impl Strategy<Value = usize> {
     0..AGENTS * 8
 }
 
-/// Names something that is there, once it is chosen.
+/// Names something that is there, once it is chosen: mostly one of the latest.
 fn any_of() -> impl Strategy<Value = usize> {
-    0_usize..1_024
+    let how_old = prop_oneof![6 => 0_usize..2, 2 => 0_usize..5, 1 => 0_usize..64];
+    (how_old, 0_usize..16).prop_map(|(how_old, stray)| how_old * 16 + stray)
 }
 
 /// Prices meet often, so that there are ties.
 fn price() -> impl Strategy<Value = i64> {
-    prop_oneof![3 => (1_i64..12).prop_map(|price| price * 100), 1 => 90_i64..1_200]
+    prop_oneof![4 => (3_i64..7).prop_map(|price| price * 100), 1 => (1_i64..12).prop_map(|price| price * 100), 1 => 90_i64..1_200]
 }
 
 /// Zero half of the time, so that most RFQs are simple.
@@ -53,7 +54,7 @@ fn offer() -> BoxedStrategy<Offer> {
     let quantity = prop_oneof![2 => Just(1_000_000), 3 => 1_u32..6];
     let standby = prop::option::of(time(vec![500, 2_000, 5_000, 20_000]));
     let valid = time(vec![100, 1_000, 3_600_000, 3_600_000, 3_600_000, 3_600_000]);
-    let latency = prop_oneof![Just(0), 0_u32..400];
+    let latency = prop_oneof![2 => Just(0), 1 => 0_u32..400];
     (price(), quantity, prop::bool::weighted(0.25), latency, valid, standby)
         .prop_map(|(price, quantity, all_or_none, latency_ms, valid_for, standby_for)| Offer {
             price,
@@ -153,11 +154,8 @@ fn business() -> BoxedStrategy<Op> {
     let cancel_rfq = (owner(), any_of()).prop_map(|(who, rfq)| Op::CancelRfq { who, rfq });
     let quote =
         (who(), any_of(), offer()).prop_map(|(who, rfq, offer)| Op::Quote { who, rfq, offer });
-    let amend = (owner(), any_of(), offer()).prop_map(|(who, quote, offer)| Op::Amend {
-        who,
-        quote,
-        offer,
-    });
+    let amend = (owner(), any_of(), offer(), any::<[bool; 6]>())
+        .prop_map(|(who, quote, offer, keep)| Op::Amend { who, quote, offer, keep });
     let cancel_quote = (owner(), any_of()).prop_map(|(who, quote)| Op::CancelQuote { who, quote });
     let decline = (who(), any_of()).prop_map(|(who, rfq)| Op::Decline { who, rfq });
     let take = (who(), any_of(), 1_u32..6, prop_oneof![Just(1), price()])
@@ -182,16 +180,17 @@ fn business() -> BoxedStrategy<Op> {
 }
 
 fn standing() -> BoxedStrategy<Op> {
-    let latency = prop_oneof![Just(0), 0_u32..400];
+    let latency = prop_oneof![2 => Just(0), 1 => 0_u32..400];
     let valid = time(vec![300, 3_000, 3_600_000, 3_600_000]);
-    (who(), 0..CAPABILITIES, price(), latency, 1_u32..6, valid)
-        .prop_map(|(who, capability, price, latency_ms, capacity, valid_for)| Op::Standing {
+    (who(), 0..CAPABILITIES, price(), latency, 1_u32..6, valid, any::<bool>())
+        .prop_map(|(who, capability, price, latency_ms, capacity, valid_for, keep)| Op::Standing {
             who,
             capability,
             price,
             latency_ms,
             capacity,
             valid_for,
+            keep,
         })
         .boxed()
 }
