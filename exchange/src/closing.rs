@@ -14,8 +14,8 @@ use crate::deadlines::Due;
 use crate::directory::Directory;
 use crate::events::Events;
 use crate::exchange::Exchange;
-use crate::quotes::bond_for;
 use crate::rfqs::contracts_of;
+use crate::rules::is_eligible;
 
 impl Exchange {
     /// Lets the deadline of the RFQ in `slot` take effect.
@@ -104,7 +104,7 @@ impl Exchange {
     /// What it finds expired is put aside. Returns whether that left enough to look at.
     fn gather_standing(&mut self, rfq: &Rfq) -> bool {
         let closes_at = self.clock.sequenced(rfq.closes_at);
-        let Self { standing, clearing, exposures, expired, directory, ledger, .. } = self;
+        let Self { standing, clearing, exposures, expired, directory, .. } = self;
         let (mut looked_at, mut visited, mut considered) = (0, 0, 0);
         standing.visit_best(rfq.terms.capability, |quote| {
             looked_at += 1;
@@ -113,7 +113,7 @@ impl Exchange {
                 return true;
             }
             let owner = directory.owner_at(quote.agent_slot);
-            let mut candidate = standing_candidate(quote, owner, &rfq.terms);
+            let mut candidate = standing_candidate(quote, owner);
             Decided::bar_provider(&mut candidate, &rfq.terms, directory, rfq.closes_at);
             if owner.account == rfq.owner.account {
                 candidate.bar(LossReason::SelfTrade);
@@ -123,9 +123,6 @@ impl Exchange {
             }
             if !exposures.may_contract(owner.slots.account) {
                 candidate.bar(LossReason::ContractLimit);
-            }
-            if !can_put_up(&candidate, &clearing.candidates, ledger, &rfq.terms) {
-                candidate.bar(LossReason::Unbonded);
             }
             visited += 1;
             if candidate.barred.is_none() {
@@ -256,55 +253,25 @@ impl Decided {
         if agent.fades.is_suspended(at) {
             candidate.bar(LossReason::ProviderSuspended);
         }
-        let asked = &terms.eligibility;
-        if candidate.reputation_bps < asked.reputation_min_bps
-            || !agent.attributes.has_all(asked.attributes)
-        {
+        if !is_eligible(agent, terms, at) {
             candidate.bar(LossReason::Ineligible);
         }
     }
 }
 
-fn standing_candidate(quote: &StandingQuote, owner: Owner, terms: &RfqTerms) -> Candidate {
+/// Returns what a standing quote competes with: no RFQ that admits it asks for a bond.
+fn standing_candidate(quote: &StandingQuote, owner: Owner) -> Candidate {
     let mut offer = Offer::new(quote.price, quote.valid_until);
     (offer.quantity, offer.latency_ms) = (quote.capacity.min(QUANTITY_MAX), quote.latency_ms);
-    let bond = bond_for(&offer, terms);
-    let mut candidate = Candidate {
+    Candidate {
         owner,
         quote: QuoteRef::Standing,
         offer,
-        bond: bond.unwrap_or(Micros::ZERO),
+        bond: Micros::ZERO,
         reputation_bps: 0,
         priority: quote.priority,
         barred: None,
-    };
-    if bond.is_err() {
-        candidate.bar(LossReason::Unbonded);
     }
-    candidate
-}
-
-/// Returns whether the account of a standing quote has the bond for it, and for its better standing
-/// quotes among `gathered` that may win beside it.
-fn can_put_up(
-    candidate: &Candidate,
-    gathered: &[Candidate],
-    ledger: &Ledger,
-    terms: &RfqTerms,
-) -> bool {
-    if candidate.bond == Micros::ZERO {
-        return true;
-    }
-    let account = candidate.owner.account;
-    let beside = gathered.iter().filter(|other| {
-        terms.split
-            && other.barred.is_none()
-            && other.quote == QuoteRef::Standing
-            && other.owner.account == account
-    });
-    // As i128: they need not fit together.
-    let asked: i128 = beside.chain([candidate]).map(|other| i128::from(other.bond.raw())).sum();
-    asked <= i128::from(ledger.balance(account, terms.currency).available.raw())
 }
 
 /// Gives back what was put up for a sealed quote.
@@ -313,7 +280,7 @@ fn return_sealed_bond(
     candidate: &Candidate,
     terms: &RfqTerms,
 ) -> Option<Event> {
-    if candidate.bond == Micros::ZERO || candidate.quote == QuoteRef::Standing {
+    if candidate.bond == Micros::ZERO {
         return None;
     }
     let bond = (candidate.bond, terms.currency);

@@ -13,6 +13,7 @@ use crate::deadlines::Due;
 use crate::events::Events;
 use crate::exchange::Exchange;
 use crate::operator::rejected;
+use crate::rules::is_eligible;
 
 impl Exchange {
     pub(crate) fn place_quote(
@@ -189,7 +190,7 @@ impl Exchange {
         if rfq.directed && !self.rfqs.invitations.invites(rfq, asker.agent) {
             return Err(RejectReason::NotInvited);
         }
-        if !self.is_eligible(agent, &rfq.terms) {
+        if !is_eligible(agent, &rfq.terms, self.clock.market_now()) {
             return Err(RejectReason::NotEligible);
         }
         if agent.fades.is_suspended(self.clock.market_now()) {
@@ -322,6 +323,8 @@ fn is_worse(offer: &Offer, than: &Offer) -> bool {
     offer.price > than.price
         || offer.latency_ms > than.latency_ms
         || offer.quantity < than.quantity
+        // More units, all of them or none, may fit no more.
+        || (offer.all_or_none && offer.quantity != than.quantity)
         || (offer.all_or_none && !than.all_or_none)
         || offer.valid_until < than.valid_until
         || offer.standby_until < than.standby_until

@@ -1,7 +1,9 @@
 //! Checks that several commands share: halts, bands, signatures, rates, eligibility.
 
 use gavel_matcher::Owner;
-use gavel_protocol::{CapabilityId, DurationNs, Micros, PriceBand, RejectReason, RfqTerms};
+use gavel_protocol::{
+    CapabilityId, Digest, DurationNs, Micros, PriceBand, RejectReason, RfqTerms, TimestampNs,
+};
 
 use crate::directory::Agent;
 use crate::exchange::Exchange;
@@ -14,6 +16,11 @@ impl Exchange {
             // What is unknown is named by a later check.
             Ok(_) | Err(_) => Ok(()),
         }
+    }
+
+    /// Returns whether a capability is listed with these terms.
+    pub(crate) fn lists(&self, capability: CapabilityId, terms: Digest) -> bool {
+        self.directory.capability(capability).is_ok_and(|known| known.listed.terms == terms)
     }
 
     /// Checks that a price lies in the capability's band.
@@ -51,17 +58,16 @@ impl Exchange {
         }
     }
 
-    /// Returns whether an agent has what an RFQ asks for.
-    pub(crate) fn is_eligible(&self, agent: &Agent, terms: &RfqTerms) -> bool {
-        let asked = &terms.eligibility;
-        agent.attributes.has_all(asked.attributes)
-            && (asked.reputation_min_bps == 0
-                || agent.reputation.at(self.clock.market_now()) >= asked.reputation_min_bps)
-    }
-
     /// Returns how long the Dutch prices of a capability have stood still so far.
     pub(crate) fn stopped_until_now(&self, capability: CapabilityId) -> DurationNs {
         let capability = self.directory.capability(capability);
         capability.map_or(DurationNs::ZERO, |c| c.stops.until(self.clock.market_now()))
     }
+}
+
+/// Returns whether an agent has what an RFQ asks for at that time.
+pub(crate) fn is_eligible(agent: &Agent, terms: &RfqTerms, at: TimestampNs) -> bool {
+    let asked = &terms.eligibility;
+    agent.attributes.has_all(asked.attributes)
+        && (asked.reputation_min_bps == 0 || agent.reputation.at(at) >= asked.reputation_min_bps)
 }

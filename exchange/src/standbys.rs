@@ -15,6 +15,7 @@ use crate::deadlines::Due;
 use crate::events::Events;
 use crate::exchange::Exchange;
 use crate::limits::STANDBYS_MAX;
+use crate::rules::is_eligible;
 
 /// The quotes that stand by, best first within each RFQ.
 #[derive(Debug)]
@@ -226,6 +227,8 @@ impl Exchange {
             // Nobody gains by failing itself.
             && owner.account != contract.provider_account
             && !agent.fades.is_suspended(due)
+            && is_eligible(agent, &group.terms, due)
+            && self.check_band(group.terms.capability, offer.price).is_ok()
             && self.exposures.may_contract(owner.slots.account)
             && total.is_some_and(|total| {
                 let top_up = group.terms.top_up;

@@ -23,7 +23,7 @@ impl Exchange {
         let update = Update { revision, price, latency_ms, capacity, valid_until: c.valid_until };
         let slot = self.standing.slot(asker.agent, capability);
         match slot.map(|slot| self.standing.at(slot)) {
-            Some(quote) if repeats(&quote, &update) => {
+            Some(quote) if repeats(&quote, &update) && self.lists(capability, c.terms) => {
                 let (ts_event, outcome) = (self.clock.now, Outcome::Done);
                 out.push(Event::Repeated(Repeated { ts_event, outcome }));
                 return Ok(());

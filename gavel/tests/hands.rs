@@ -4,6 +4,8 @@
 
 mod process;
 
+use std::process::Output;
+
 use process::gavel;
 use process::market::{Market, Provider};
 use serde_json::{Value, json};
@@ -13,12 +15,17 @@ const WINDOW_MS: &str = "600000";
 
 /// Asks for quotes, and returns what came out.
 fn rfq(market: &Market, how: &[&str]) -> Value {
-    let (job, result) = (market.file("job.json"), market.file("result.txt"));
-    let asked = ["rfq", "--as", "acme", "--capability", "ocr", "--reserve", "40.00", "--json"];
-    let files = ["--spec", &job, "--out", &result, "--window-ms", WINDOW_MS];
-    let output = market.gavel(&[asked.as_slice(), &files, how].concat());
+    let output = rfq_for(market, WINDOW_MS, how);
     assert!(output.status.success(), "{output:?}");
     process::json(&output)
+}
+
+/// Asks for quotes for so long.
+fn rfq_for(market: &Market, window_ms: &str, how: &[&str]) -> Output {
+    let (job, result) = (market.file("job.json"), market.file("result.txt"));
+    let asked = ["rfq", "--as", "acme", "--capability", "ocr", "--reserve", "40.00", "--json"];
+    let files = ["--spec", &job, "--out", &result, "--window-ms", window_ms];
+    market.gavel(&[asked.as_slice(), &files, how].concat())
 }
 
 /// Starts a provider that delivers.
@@ -79,7 +86,7 @@ fn a_dutch_rfq_is_taken_when_its_price_has_come_to_the_limit() {
 #[test]
 fn the_best_of_a_book_is_picked_by_its_score() {
     let market = Market::start();
-    let fast = provider(&market, "fast", &["--price", "31.00"]);
+    let fast = provider(&market, "fast", &["--price", "31.00", "--latency-ms", "0"]);
     let slow = provider(&market, "cheap", &["--price", "30.00", "--latency-ms", "2000"]);
     let choice = ["--format", "buyers-choice", "--pick", "best", "--latency-per-ms", "0.001"];
     let invited = ["--invite", "fast,cheap", "--close-early"];
@@ -161,6 +168,39 @@ fn an_exchange_may_require_signatures_and_people_sign_without_noticing() {
     let bought = rfq(&market, &["--invite", "fast", "--close-early"]);
     assert_eq!(bought["result"], "settled");
     assert!(fast.left().0);
+}
+
+#[test]
+fn a_standing_quote_is_signed_too() {
+    let market = Market::start_with(&["--signatures", "required"]);
+    let fast = provider(&market, "fast", &["--price", "30.00", "--standing", "1"]);
+    // The introduction comes after the standing quote.
+    let bought = process::json(&rfq_for(&market, "0", &[]));
+    assert_eq!(bought["price_micros"], "30000000");
+    assert!(fast.left().0);
+}
+
+#[test]
+fn a_provider_that_comes_later_answers_what_is_open() {
+    let market = Market::start();
+    let how = ["--format", "dutch", "--curve", "0:30.00,600s:40.00"];
+    std::thread::scope(|scope| {
+        let buyer = scope.spawn(|| rfq(&market, &how));
+        while !market.run(&["book", "ocr"]).contains("open RFQs: 1 of 1") {}
+        let fast = provider(&market, "fast", &["--price", "30.00"]);
+        let bought = buyer.join().unwrap();
+        assert!(bought["price_micros"].as_str().unwrap().starts_with("30"), "{bought}");
+        assert!(fast.left().0);
+    });
+}
+
+#[test]
+fn whoever_promises_no_latency_leaves_rfqs_that_pay_for_it() {
+    let market = Market::start();
+    let fast = provider(&market, "fast", &["--price", "10.00"]);
+    let passed = rfq_for(&market, "300", &["--invite", "fast", "--latency-per-ms", "0.0001"]);
+    assert_eq!(passed.status.code(), Some(3), "{passed:?}");
+    fast.says("pays for latency");
 }
 
 #[test]

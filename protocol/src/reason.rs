@@ -312,9 +312,6 @@ reasons! {
         7 ContractLimit permanent
             "the provider's account holds as many contracts as it may",
             "settle what is open before quoting more";
-        8 Unbonded permanent
-            "the provider's available money does not cover the bond",
-            "deposit money";
         9 Unfillable permanent
             "the units that were left did not fit the quote, or the other way round",
             "offer more capacity, or units one by one";
@@ -352,11 +349,9 @@ impl LossReason {
             // Lost to a bid for a PMP deal.
             Self::DoneAway => 103,
             // Buyer seat blocked.
-            Self::SelfTrade
-            | Self::ProviderSuspended
-            | Self::Ineligible
-            | Self::ContractLimit
-            | Self::Unbonded => 104,
+            Self::SelfTrade | Self::ProviderSuspended | Self::Ineligible | Self::ContractLimit => {
+                104
+            }
         }
     }
 }

@@ -208,9 +208,12 @@ fn format(command: &OpenRfq) -> Result<(), RejectReason> {
                 && terms.pick_within > DurationNs::ZERO
         }
     };
-    // Standing quotes are for everybody: nobody is invited with one.
-    let invites_standing = terms.admits_standing() && !command.invited.is_empty();
-    if fits && !invites_standing { Ok(()) } else { Err(RejectReason::FormatNotAllowed) }
+    // Standing quotes are for everybody: nobody is invited with one. And none can be asked for a bond
+    // at the close: whether its account has the money would tell of the sealed quotes it has bonds up
+    // for.
+    let goes_with_standing = command.invited.is_empty() && terms.bond_bps == 0;
+    let allowed = fits && (goes_with_standing || !terms.admits_standing());
+    if allowed { Ok(()) } else { Err(RejectReason::FormatNotAllowed) }
 }
 
 fn offer(offer: &Offer) -> Result<(), RejectReason> {

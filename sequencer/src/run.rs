@@ -145,7 +145,7 @@ impl Sequencer {
     ) -> Result<Self, StartError> {
         let replayed = replay(&mut journal, |batch| consumer.published(batch)).await?;
         let Replayed { exchange, head, records } = replayed;
-        tracing::info!(seq = head.seq, records, "recovered");
+        tracing::info!(records, "recovered");
         let last_alive = config.alive.as_deref().and_then(last_alive).unwrap_or_default();
         let first = first_request(&exchange, config.found, last_alive);
         let alive = config.alive.map(Alive::start).transpose().map_err(StartError::Spawning)?;

@@ -57,9 +57,10 @@ pub struct QuoteArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The offer")]
 pub struct OfferArgs {
-    /// How long the work takes, from the award to the delivery, in milliseconds: a promise.
-    #[arg(long, default_value_t = 0)]
-    pub latency_ms: u32,
+    /// How long the work takes, from the award to the delivery, in milliseconds: a promise. RFQs
+    /// that pay for latency are not answered without one; a standing quote promises 0 then.
+    #[arg(long)]
+    pub latency_ms: Option<u32>,
     /// Units that can be done [default: as many as are asked for].
     #[arg(long, default_value_t = QUANTITY_MAX, hide_default_value = true)]
     pub quantity: u32,

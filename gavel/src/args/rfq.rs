@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
-use gavel_protocol::{Attribute, CurvePoint, Micros, Name};
+use gavel_protocol::{Attribute, CurvePoint, Disclosure, Micros, Name};
 
 use super::parse::{choice, curve_point, money};
 
@@ -83,6 +83,9 @@ pub struct FormatArgs {
     /// Let the units go to several providers.
     #[arg(long)]
     pub split: bool,
+    /// What losers and the public learn of the price: clearing_price, or nothing.
+    #[arg(long, value_name = "WHAT", value_parser = choice::<Disclosure>, default_value = "clearing_price")]
+    pub disclose: Disclosure,
     /// How long before the close quotes become irrevocable, in milliseconds.
     #[arg(long, default_value_t = 0)]
     pub cutoff_ms: u64,

@@ -54,8 +54,8 @@ async fn serve(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
     output.summary(text, &started);
 
     asked_to_end().await?;
-    let exchange = server.stop().await?;
-    output.line(format!("stopped after command {}", exchange.seq()));
+    server.stop().await?;
+    output.line("stopped");
     Ok(Exit::Done)
 }
 

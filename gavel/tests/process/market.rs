@@ -73,6 +73,12 @@ impl Provider {
         (self.child.wait().unwrap().success(), said)
     }
 
+    /// Waits for what it says next, which must be about this.
+    pub fn says(mut self, what: &str) {
+        let line = self.lines.next().unwrap().unwrap();
+        assert!(line.contains(what), "{line}");
+    }
+
     /// Waits until it has answered.
     pub fn answered(mut self, rfq: &str) {
         let line = self.lines.next().unwrap().unwrap();

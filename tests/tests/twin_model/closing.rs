@@ -74,7 +74,6 @@ impl Twin {
         for entry in &mut *entries {
             entry.barred = self.bar(rfq, entry);
         }
-        self.bar_unbonded(rfq, entries);
         entries.sort_by_key(|entry| (entry.barred.is_some(), entry.score, entry.place));
         for (at, entry) in entries.iter_mut().enumerate() {
             entry.rank = at + 1;
@@ -144,25 +143,6 @@ impl Twin {
         None
     }
 
-    /// Bars standing quotes that might win more than their account has the bond for.
-    fn bar_unbonded(&self, rfq: &Rfq, entries: &mut [Entry]) {
-        entries.sort_by_key(|entry| (entry.price, entry.place));
-        let mut promised = [0; ACCOUNTS];
-        for entry in entries.iter_mut().filter(|entry| entry.standing.is_some()) {
-            let account = ACCOUNT_OF[entry.who];
-            let bond = bps_rounded_up(entry.price * i64::from(entry.quantity), rfq.terms.bond_bps);
-            let is_covered = promised[account] + bond <= self.money[account].available;
-            match entry.barred {
-                None | Some("Unfillable") if bond > 0 && !is_covered => {
-                    entry.barred = Some("Unbonded");
-                }
-                // Of those that cannot be split only one can win.
-                None if rfq.terms.split => promised[account] += bond,
-                _ => {}
-            }
-        }
-    }
-
     /// The band's upper end counts as the reserve where that is higher.
     fn reserve_now(&self, rfq: &Rfq) -> i64 {
         let high = self.bands[rfq.terms.capability].map_or(i64::MAX, |(_, high)| high);
@@ -172,7 +152,6 @@ impl Twin {
     /// Gives out the units, by score. What does not fit is passed over.
     fn fill(&mut self, index: usize, entries: &mut [Entry]) {
         let mut remaining = self.rfqs[index].remaining;
-        let bond_bps = self.rfqs[index].terms.bond_bps;
         for entry in entries.iter_mut().filter(|entry| entry.barred.is_none()) {
             if remaining == 0 {
                 break;
@@ -182,11 +161,6 @@ impl Twin {
                 continue;
             }
             let units = entry.quantity.min(remaining);
-            let bond = bps_rounded_up(entry.price * i64::from(units), bond_bps);
-            if entry.standing.is_some() && !self.put_up(entry.who, bond) {
-                entry.barred = Some("Unbonded");
-                continue;
-            }
             entry.won = units;
             remaining -= units;
         }

@@ -185,6 +185,7 @@ fn bond_of(rfq: &Rfq, offer: Offer) -> i64 {
 fn is_improved(old: &Quote, new: &Quote) -> bool {
     new.price <= old.price
         && new.quantity >= old.quantity
+        && (new.quantity == old.quantity || !new.all_or_none)
         && new.all_or_none <= old.all_or_none
         && new.latency_ms <= old.latency_ms
         && new.valid_until >= old.valid_until

@@ -123,7 +123,8 @@ fn terms() -> BoxedStrategy<Terms> {
             reputation_per_bps: counts.1,
             reputation_min: who_may.0,
             in_eu: who_may.1,
-            bond_bps: who_may.2,
+            // Standing quotes cannot be asked for a bond.
+            bond_bps: if who_may.5 || times.0 == 0 { 0 } else { who_may.2 },
             top_up: who_may.3,
             disclose: who_may.4,
             start_within: if times.3 { times.4 / 2 } else { 0 },

@@ -89,6 +89,8 @@ impl Twin {
             || (rfq.terms.top_up && of_buyer <= self.money[ACCOUNT_OF[rfq.buyer]].available);
         standby.due.0 > self.now
             && !self.is_suspended(quote.who)
+            && self.is_eligible(quote.who, &rfq.terms)
+            && self.check_band(rfq.terms.capability, quote.price).is_ok()
             && ACCOUNT_OF[quote.who] != ACCOUNT_OF[failed.provider]
             && fits
             && is_paid

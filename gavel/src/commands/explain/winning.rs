@@ -44,7 +44,6 @@ fn winning_price(history: &History, terms: &RfqTerms, entry: &Ranked) -> Option<
         | LossReason::ProviderSuspended
         | LossReason::Ineligible
         | LossReason::ContractLimit
-        | LossReason::Unbonded
         | LossReason::Unfillable
         | LossReason::RfqPassed
         | LossReason::DoneAway => return None,

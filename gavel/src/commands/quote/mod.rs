@@ -7,7 +7,7 @@ mod takes;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use gavel_client::{Client, CommandError, EventStream, StreamEvent, StreamItem};
+use gavel_client::{Client, CommandError, Envelope, EventStream, StreamEvent, StreamItem};
 use gavel_protocol::{
     BlobSource, CapabilityEntry, ContractId, DurationNs, Micros, NoQuoteReason, Offer,
     PrivateEvent, PublicEvent, RfqAnnounced, SetStandingQuote, Topic,
@@ -60,12 +60,18 @@ async fn sell(args: QuoteArgs, output: &Output) -> anyhow::Result<Exit> {
     let client = DataDir::new(&args.data).connect(&args.agent).await?;
     let listed = capability(&client, &args.capability).await?;
     let mut private = client.subscribe(Topic::Private, None).await?;
-    let mut public = client.subscribe(Topic::Capability(listed.capability), None).await?;
+    // What is open already is in the book, what is announced from now on follows it.
+    let book = client.book(listed.capability).await.context("cannot ask for the book")?;
+    let topic = Topic::Capability(listed.capability);
+    let mut public = client.subscribe(topic, Some(book.next.stream_seq)).await?;
     let mut provider = Provider::new(client, &args, output, answer).await?;
     if let Some(units) = args.standing {
         provider.stand(&listed, units).await?;
     }
     output.line(provider.introduction());
+    for open in &book.rfqs {
+        provider.answer(open).await?;
+    }
     while provider.ended() < args.contracts {
         tokio::select! {
             announced = next_announced(&mut public) => provider.answer(&announced?).await?,
@@ -136,16 +142,21 @@ impl<'a> Provider<'a> {
 
     async fn stand(&self, listed: &CapabilityEntry, capacity: u32) -> anyhow::Result<()> {
         let Answer::Quote { price, .. } = self.answer else { return Ok(()) };
+        let CapabilityEntry { capability, terms, .. } = *listed;
         let now = self.clock.now();
+        let valid_until = now.after(STANDING_VALID);
+        let envelope =
+            Envelope { capability, terms, price_min: price, capacity_max: capacity, valid_until };
+        self.client.sign_envelope(envelope).await.context("cannot sign the standing quote")?;
         let quote = SetStandingQuote {
-            capability: listed.capability,
+            capability,
             // Grows from run to run.
             revision: now.nanos(),
             price,
-            latency_ms: self.args.offer.latency_ms,
+            latency_ms: self.args.offer.latency_ms.unwrap_or(0),
             capacity,
-            valid_until: now.after(STANDING_VALID),
-            terms: listed.terms,
+            valid_until,
+            terms,
         };
         self.client.set_standing_quote(quote).await.context("cannot set the standing quote")
     }
@@ -168,6 +179,12 @@ impl<'a> Provider<'a> {
     }
 
     async fn quote(&self, announced: &RfqAnnounced, price: Micros) -> anyhow::Result<()> {
+        let pays_for_latency = announced.terms.scoring.latency_per_ms > Micros::ZERO;
+        if pays_for_latency && self.args.offer.latency_ms.is_none() {
+            let rfq = announced.rfq;
+            self.output.line(format!("no quote for {rfq}: it pays for latency, give --latency-ms"));
+            return Ok(());
+        }
         let quoted = self.client.place_quote(announced, self.offer(announced, price)).await;
         if let Some(quote) = self.accepted(announced, "quote", quoted)? {
             self.output.line(format!("{quote} for {}", announced.rfq));
@@ -182,7 +199,7 @@ impl<'a> Provider<'a> {
         Offer {
             quantity: of.quantity,
             all_or_none: of.all_or_none,
-            latency_ms: of.latency_ms,
+            latency_ms: of.latency_ms.unwrap_or(0),
             standby_until: standby,
             ..Offer::new(price, decided_at.after(FIRM_AFTER_CLOSE))
         }

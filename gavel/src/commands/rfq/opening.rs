@@ -46,8 +46,11 @@ async fn rfq_terms(client: &Client, args: &RfqArgs) -> anyhow::Result<RfqTerms> 
         cutoff: DurationNs::from_millis(format.cutoff_ms),
         close_early: admission.close_early,
         pick_within: DurationNs::from_millis(pick_ms),
-        // A standing quote is firm on the listed terms only, and nobody invites it.
-        admit_standing: terms == listed.terms && !quotes_only && admission.invite.is_empty(),
+        // A standing quote is firm on the listed terms only, has no bond, and nobody invites it.
+        admit_standing: terms == listed.terms
+            && !quotes_only
+            && work.bond_bps == 0
+            && admission.invite.is_empty(),
         scoring: Scoring {
             latency_per_ms: scoring.latency_per_ms,
             reputation_per_bps: scoring.reputation_per_bps,
@@ -56,6 +59,7 @@ async fn rfq_terms(client: &Client, args: &RfqArgs) -> anyhow::Result<RfqTerms> 
             reputation_min_bps: admission.reputation_min,
             attributes: admission.require.iter().copied().collect(),
         },
+        disclosure: format.disclose,
         bond_bps: work.bond_bps,
         top_up: work.top_up,
         start_within: DurationNs::from_secs(work.start_s),
