@@ -17,7 +17,8 @@ const LEFT: &[(&str, &[&str])] = &[
     ("gavel-gateway", &["gavel-sequencer"]),
     ("gavel-client", &["gavel-protocol"]),
     ("gavel-simulator", &["gavel-gateway", "gavel-client"]),
-    ("gavel", &["gavel-simulator"]),
+    ("gavel-solver", &[]),
+    ("gavel", &["gavel-simulator", "gavel-solver"]),
     ("gavel-tests", &["gavel"]),
     ("gavel-benches", &["gavel"]),
     ("xtask", &["gavel-protocol"]),
@@ -123,6 +124,7 @@ const EXTERNAL: &[(&str, External)] = &[
             "tracing",
         ]),
     ),
+    ("gavel-solver", External::These(&["clarabel", "proptest", "thiserror"])),
     (
         "gavel",
         External::These(&[

@@ -1,0 +1,31 @@
+//! Which bundles win: an anytime solver for combinatorial auctions with up to 256 items and 4,096
+//! bids, forward and procurement. It always has a feasible solution and a bound that no solution
+//! beats; given time, the two meet.
+//!
+//! It does *not* know what is traded, by whom, or what an award sets off; it does no I/O and starts
+//! no thread.
+
+mod branch;
+mod certificate;
+mod chains;
+mod cliques;
+mod clock;
+mod columns;
+pub mod file;
+pub mod generate;
+mod greedy;
+mod items;
+pub mod limits;
+mod local_search;
+mod payments;
+mod prices;
+mod problem;
+mod region;
+mod solver;
+
+pub use certificate::{Certificate, verify};
+pub use clock::Budget;
+pub use items::Items;
+pub use payments::{Amount, Payment, Payments, Rule, pay};
+pub use problem::{Bid, BidId, BuildError, Cover, Group, GroupId, Item, Kind, Problem};
+pub use solver::{Config, Progress, Solution, Solver, Status, solve};

@@ -1,0 +1,248 @@
+//! Prices of items: a bound on what any solution can be worth, and which columns cannot be in a
+//! better one.
+//!
+//! Lagrangian relaxation (Held and Karp 1971; for set packing Fisher 1981): let every item have a
+//! price that whoever wins it pays. Then no choice is worth more than the sum of all prices and,
+//! for each group, the best of its columns' values less the prices of its items. The prices that
+//! make this smallest are sought along a deflected subgradient (Camerini, Fratta and Maffioli 1975)
+//! in steps of Polyak's length. A column whose choice would push the bound below what is already
+//! had is left out (reduced-cost fixing). The search for prices is in floating point; every bound
+//! that counts is formed again from rounded prices in integers.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "prices are sought in floating point, and rounded within the bounds of an amount"
+)]
+
+use crate::columns::{Columns, Setting};
+use crate::limits::ITEMS_MAX;
+
+/// Bits after the point of an integer price, so that rounding costs no bound.
+pub(crate) const FINE: u32 = 8;
+/// How much of the last direction goes into the next.
+const DEFLECTION: f64 = 0.6;
+/// The length of the first steps, beside Polyak's.
+const LENGTH: f64 = 0.7;
+/// How much shorter steps become.
+const SHORTER: f64 = 0.75;
+
+/// The search for prices.
+#[derive(Debug, Default)]
+pub(crate) struct Prices {
+    price: Vec<f64>,
+    best: Vec<f64>,
+    most: Vec<f64>,
+    value: Vec<f64>,
+    left: Vec<f64>,
+    direction: Vec<f64>,
+    count: Vec<f64>,
+    pub best_bound: f64,
+    length: f64,
+    unimproved: u32,
+    /// The columns that the last step would choose.
+    pub chosen: Vec<u32>,
+}
+
+impl Prices {
+    /// Begins with the given prices.
+    pub(crate) fn begin(&mut self, setting: &Setting, price: impl Iterator<Item = f64>) {
+        let most =
+            |item: usize| if setting.exact { f64::MAX } else { setting.reserve[item] as f64 };
+        self.most = (0..setting.items).map(most).collect();
+        self.price.clear();
+        self.price.extend(price.zip(&self.most).map(|(price, most)| price.clamp(0.0, *most)));
+        self.best.clone_from(&self.price);
+        self.best_bound = f64::MAX;
+        self.direction = vec![0.0; setting.items];
+        self.count = vec![0.0; setting.items];
+        self.length = LENGTH;
+        self.unimproved = 0;
+    }
+
+    /// Takes note of other columns.
+    pub(crate) fn take<const W: usize>(&mut self, columns: &Columns<W>) {
+        self.value.clear();
+        self.value.extend(columns.value.iter().map(|value| *value as f64));
+    }
+
+    /// Goes back to the best prices, with steps of the given length.
+    pub(crate) fn restart(&mut self, length: f64) {
+        self.price.clone_from(&self.best);
+        self.direction.fill(0.0);
+        self.best_bound = f64::MAX;
+        self.length = length;
+        self.unimproved = 0;
+    }
+
+    /// Returns whether further steps are too short to matter.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.length < 0.004
+    }
+
+    /// Returns after how many steps without a better bound they become shorter: long ones soon.
+    fn patience(&self) -> u32 {
+        match self.length {
+            long if long > 0.2 => 2,
+            middle if middle > 0.05 => 4,
+            _ => 5,
+        }
+    }
+
+    /// Makes one step towards the target; returns the bound at the prices it began with.
+    pub(crate) fn step<const W: usize>(&mut self, columns: &Columns<W>, target: f64) -> f64 {
+        let bound = self.evaluate(columns);
+        if bound < self.best_bound {
+            if bound < self.best_bound - (bound.abs() * 1e-5) {
+                self.unimproved = 0;
+            } else {
+                self.unimproved += 1;
+            }
+            self.best_bound = bound;
+            self.best.copy_from_slice(&self.price);
+        } else {
+            self.unimproved += 1;
+        }
+        if self.unimproved >= self.patience() {
+            self.unimproved = 0;
+            self.length *= SHORTER;
+        }
+        self.count.fill(1.0);
+        for column in &self.chosen {
+            for row in columns.rows_of(*column as usize) {
+                self.count[usize::from(*row)] -= 1.0;
+            }
+        }
+        let mut norm = 0.0;
+        for item in 0..self.price.len() {
+            let mut direction = self.count[item] + DEFLECTION * self.direction[item];
+            // A price that cannot go there takes no part.
+            if (direction > 0.0 && self.price[item] <= 0.0)
+                || (direction < 0.0 && self.price[item] >= self.most[item])
+            {
+                direction = 0.0;
+            }
+            self.direction[item] = direction;
+            norm += direction * direction;
+        }
+        if norm > 0.0 {
+            let step = self.length * (bound - target).max(0.0) / norm;
+            for item in 0..self.price.len() {
+                let price = self.price[item] - step * self.direction[item];
+                self.price[item] = price.clamp(0.0, self.most[item]);
+            }
+        }
+        bound
+    }
+
+    fn evaluate<const W: usize>(&mut self, columns: &Columns<W>) -> f64 {
+        let mut bound: f64 = self.price.iter().sum();
+        let mut price = [0.0; ITEMS_MAX];
+        price[..self.price.len()].copy_from_slice(&self.price);
+        self.left.resize(columns.len(), 0.0);
+        let ends = &columns.start[1..];
+        let mut rest = &columns.rows[..];
+        let mut from = 0;
+        for ((left, value), end) in self.left.iter_mut().zip(&self.value).zip(ends) {
+            let (rows, after) = rest.split_at((end - from) as usize);
+            (rest, from) = (after, *end);
+            let mut paid = 0.0;
+            for row in rows {
+                paid += price[usize::from(*row)];
+            }
+            *left = value - paid;
+        }
+        self.chosen.clear();
+        let (mut group, mut best, mut chosen) = (u32::MAX, 0.0, u32::MAX);
+        for (column, (left, of)) in (0..).zip(self.left.iter().zip(&columns.group)) {
+            if *of != group {
+                if chosen != u32::MAX {
+                    bound += best;
+                    self.chosen.push(chosen);
+                }
+                (group, best, chosen) = (*of, 0.0, u32::MAX);
+            }
+            if *left > best {
+                (best, chosen) = (*left, column);
+            }
+        }
+        if chosen != u32::MAX {
+            bound += best;
+            self.chosen.push(chosen);
+        }
+        bound
+    }
+}
+
+/// Integer prices, with [`FINE`] bits after the point, and the bound they prove.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proven {
+    pub price: Vec<i64>,
+    /// Per column: its value less its items' prices.
+    pub left: Vec<i64>,
+    /// Per column: the best of its group's, or zero.
+    pub group_left: Vec<i64>,
+    /// The bound: no solution of these columns is worth more.
+    pub bound: i64,
+}
+
+impl Proven {
+    /// Rounds the best prices, and forms the bound.
+    pub(crate) fn round<const W: usize>(
+        &mut self,
+        prices: &Prices,
+        setting: &Setting,
+        columns: &Columns<W>,
+    ) {
+        let scale = (1_u64 << FINE) as f64;
+        self.price.clear();
+        self.price.extend(prices.best.iter().zip(&setting.reserve).map(|(price, reserve)| {
+            let price = (price * scale).round() as i64;
+            if setting.exact { price.max(0) } else { price.clamp(0, *reserve << FINE) }
+        }));
+        self.evaluate(columns);
+    }
+
+    /// Forms the bound again, for other columns.
+    pub(crate) fn evaluate<const W: usize>(&mut self, columns: &Columns<W>) {
+        self.left.clear();
+        self.group_left.clear();
+        self.bound = self.price.iter().sum();
+        let mut price = [0; ITEMS_MAX];
+        price[..self.price.len()].copy_from_slice(&self.price);
+        let mut from = 0;
+        for column in 0..columns.len() {
+            let mut left = columns.value[column] << FINE;
+            for row in columns.rows_of(column) {
+                left -= price[usize::from(*row)];
+            }
+            self.left.push(left);
+            let ends =
+                column + 1 == columns.len() || columns.group[column + 1] != columns.group[column];
+            if ends {
+                let best = self.left[from..].iter().copied().max().unwrap_or(0).max(0);
+                self.group_left.resize(column + 1, best);
+                self.bound += best;
+                from = column + 1;
+            }
+        }
+    }
+
+    /// Returns, for each column, whether it can be in a solution worth more than `had`.
+    pub(crate) fn promising(&self, had: i64, keep: &mut Vec<bool>) -> usize {
+        let least = (had + 1) << FINE;
+        keep.clear();
+        keep.extend(
+            self.left
+                .iter()
+                .zip(&self.group_left)
+                .map(|(left, best)| self.bound - best + left >= least),
+        );
+        keep.iter().filter(|keep| **keep).count()
+    }
+
+    /// Returns how far a column's choice pushes the bound down.
+    pub(crate) fn reduced_cost(&self, column: usize) -> i64 {
+        self.group_left[column] - self.left[column]
+    }
+}

@@ -1,0 +1,605 @@
+//! The order of events: write out, construct, price, search, and again with what is left.
+
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "keys and prices to begin with are in floating point"
+)]
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crate::branch::Searched;
+use crate::certificate::{self, Certificate};
+use crate::chains::Chains;
+use crate::cliques::Cliques;
+use crate::clock::{Budget, Clock};
+use crate::columns::{Columns, Setting, write_out};
+use crate::greedy::Greedy;
+use crate::items::meets;
+use crate::local_search::LocalSearch;
+use crate::prices::{FINE, Prices, Proven};
+use crate::problem::{Bid, BidId, Problem};
+use crate::region::{Kept, Searches};
+
+/// How to solve.
+#[derive(Clone, Copy, Debug)]
+pub struct Config<'a> {
+    /// How much may be done.
+    pub budget: Budget,
+    /// Decides which regions are searched.
+    pub seed: u64,
+    /// Winners to begin with, if they go together.
+    pub start: &'a [BidId],
+    /// Ends the search soon after it is set; the answer is then what there is.
+    pub abort: Option<&'a AtomicBool>,
+    /// A bidder whose bids do not count.
+    pub without: Option<u32>,
+}
+
+impl Default for Config<'_> {
+    fn default() -> Self {
+        Self { budget: Budget::Unlimited, seed: 1, start: &[], abort: None, without: None }
+    }
+}
+
+/// Whether a solution is the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// No solution is better.
+    Optimal,
+    /// One may be, by no more than the bound.
+    Feasible,
+}
+
+/// What is known at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The time since the start.
+    pub elapsed: Duration,
+    /// The surplus of the best solution.
+    pub surplus: i64,
+    /// What no solution exceeds.
+    pub bound: i64,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Solution {
+    /// The bids that win, in ascending order.
+    pub winners: Vec<BidId>,
+    /// Their surplus.
+    pub surplus: i64,
+    /// A surplus that no solution exceeds.
+    pub bound: i64,
+    /// Whether the two meet.
+    pub status: Status,
+    /// Item prices, rounded, of the bound at the root.
+    prices: Vec<u64>,
+}
+
+impl Solution {
+    /// Returns prices that prove a bound to others; not always as good a bound as the solver's.
+    pub fn certificate(&self, problem: &Problem) -> Certificate {
+        certificate::complete(problem, self.prices.clone())
+    }
+}
+
+/// Solves a problem.
+pub fn solve(problem: &Problem, config: &Config<'_>) -> Solution {
+    Solver::default().solve(problem, config, &mut |_| {})
+}
+
+/// A solver that keeps its memory from one problem to the next.
+#[derive(Debug, Default)]
+pub struct Solver {
+    one: Workspace<1>,
+    two: Workspace<2>,
+    four: Workspace<4>,
+}
+
+impl Solver {
+    /// Solves a problem, and tells the observer whenever it knows more.
+    pub fn solve(
+        &mut self,
+        problem: &Problem,
+        config: &Config<'_>,
+        observer: &mut dyn FnMut(Progress),
+    ) -> Solution {
+        let clock = Clock::new(config.budget, config.abort);
+        match problem.items().len().div_ceil(64) {
+            1 => Run::new(&mut self.one, config, clock, observer).solve(problem, config),
+            2 => Run::new(&mut self.two, config, clock, observer).solve(problem, config),
+            _ => Run::new(&mut self.four, config, clock, observer).solve(problem, config),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Workspace<const W: usize> {
+    columns: Columns<W>,
+    /// All columns, while only the likely ones are looked at.
+    aside: Columns<W>,
+    setting: Setting,
+    prices: Prices,
+    proven: Proven,
+    greedy: Greedy<W>,
+    searches: Searches,
+    chains: Chains<W>,
+    cliques: Cliques,
+    keep: Vec<bool>,
+    /// The columns of the incumbent, as they were numbered before any were left out.
+    incumbent: Vec<u32>,
+    winners: Vec<u32>,
+}
+
+struct Run<'a, 'b, const W: usize> {
+    space: &'a mut Workspace<W>,
+    local: LocalSearch<W>,
+    clock: Clock<'b>,
+    observer: &'a mut dyn FnMut(Progress),
+    had: i64,
+    bound: i64,
+    /// Whether only the likely columns are looked at, so that nothing is proven.
+    sifting: bool,
+}
+
+/// Items that two bundles share on average, beyond which hardly two go together.
+const OVERLAP_MANY: usize = 4;
+/// Passes over all columns that are enough to look at all of them from the start.
+const PASSES_MANY: u64 = 60;
+/// Columns up to which all are looked at from the start.
+const SIFTED_MIN: usize = 768;
+/// What is done with the likely columns alone: looks at prices, and shares of the budget.
+const SIFT_LOOKS: u32 = 8;
+const SIFT_PRICES_SHARE: f64 = 0.4;
+const SIFT_CHAINS_SHARE: f64 = 0.6;
+const SIFT_REGIONS_SHARE: f64 = 0.75;
+/// Columns up to which proof is sought first.
+const SMALL: usize = 256;
+/// Ejection chains between two looks at what they brought.
+const CHAINS_PER_LOOK: u32 = 16;
+/// Looks in vain before something else is tried.
+const CHAIN_FAILURES_MAX: usize = 40;
+/// Regions searched in vain before something else is tried.
+const FAILURES_MAX: u32 = 64;
+/// Steps of the price search between two looks at what they brought.
+const STEPS_PER_LOOK: u32 = 10;
+/// The length of the steps when prices are sought again, nearer to the best.
+const RESTART_LENGTH: f64 = 0.15;
+
+impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
+    fn new(
+        space: &'a mut Workspace<W>,
+        config: &Config<'_>,
+        clock: Clock<'b>,
+        observer: &'a mut dyn FnMut(Progress),
+    ) -> Self {
+        let local = LocalSearch::new(config.seed);
+        Self { space, local, clock, observer, had: 0, bound: i64::MAX, sifting: false }
+    }
+
+    fn solve(mut self, problem: &Problem, config: &Config<'_>) -> Solution {
+        let left_out = |bid: &Bid| config.without == Some(bid.bidder);
+        write_out(problem, &mut self.space.columns, &mut self.space.setting, &left_out);
+        self.clock.spend(self.space.columns.rows.len() as u64 * 2);
+        self.space.incumbent.clear();
+        self.construct_first();
+        self.construct_pair();
+        self.construct_from(config.start);
+        self.begin_prices();
+        self.sift();
+        let optimal = match self.space.columns.len() {
+            small if small <= SMALL => self.price(8, 0.35),
+            _ => self.price(4, 0.25) || self.search_chains(0.7) || self.price(2, 0.8),
+        } || self.search();
+        if optimal {
+            self.bound = self.had;
+        }
+        self.answer(problem, config, optimal)
+    }
+
+    fn construct_first(&mut self) {
+        for power in [0.5, 1.0] {
+            let space = &mut *self.space;
+            let (columns, setting) = (&space.columns, &space.setting);
+            let key = |column: usize| {
+                let size = match setting.reserve.first() {
+                    Some(0) | None => columns.rows_of(column).len() as f64,
+                    Some(_) => {
+                        let reserves = columns.rows_of(column).iter();
+                        reserves.map(|item| setting.reserve[usize::from(*item)]).sum::<i64>() as f64
+                    }
+                };
+                let size = if power < 1.0 { size.sqrt() } else { size };
+                (columns.value[column] as f64) / size.max(1.0)
+            };
+            let surplus = space.greedy.construct(columns, setting, key);
+            self.clock.spend(columns.len() as u64 * 20);
+            self.offer(surplus);
+        }
+    }
+
+    /// Begins with the best two columns that go together, where bundles are so large that hardly any
+    /// do and a greedy choice ends with one.
+    fn construct_pair(&mut self) {
+        let space = &mut *self.space;
+        let (columns, setting) = (&space.columns, &space.setting);
+        let size = columns.rows.len() / columns.len().max(1);
+        if !setting.exact || size * size < OVERLAP_MANY * setting.items {
+            return;
+        }
+        let mut order: Vec<_> = (0..columns.len()).collect();
+        order.sort_unstable_by_key(|column| std::cmp::Reverse(columns.value[*column]));
+        let (mut best, mut pair) = (self.had, None);
+        let mut tests_left = (self.clock.planned() / 4).min(10_000_000);
+        for (place, one) in order.iter().enumerate() {
+            for other in &order[..place] {
+                let value = columns.value[*one] + columns.value[*other];
+                if value <= best || tests_left == 0 {
+                    break;
+                }
+                tests_left -= 1;
+                let together = columns.group[*one] != columns.group[*other]
+                    && !meets(&columns.mask[*one], &columns.mask[*other]);
+                if together {
+                    (best, pair) = (value, Some((*one, *other)));
+                }
+            }
+            if !self.clock.spend(place as u64 / 4) {
+                break;
+            }
+        }
+        let Some((one, other)) = pair else { return };
+        let key = |column: usize| f64::from(u8::from(column == one || column == other));
+        let surplus = space.greedy.construct(columns, setting, key);
+        self.offer(surplus);
+    }
+
+    /// Begins with the given winners, and whatever goes with them.
+    fn construct_from(&mut self, start: &[BidId]) {
+        if start.is_empty() {
+            return;
+        }
+        let space = &mut *self.space;
+        let (columns, setting) = (&space.columns, &space.setting);
+        // No column has been left out yet: numbers are those that the members are listed by.
+        let key = |column: usize| {
+            let bids = setting.bids_of(column as u32);
+            let wins = bids.iter().all(|bid| start.contains(&BidId(*bid)));
+            if wins { bids.len() as f64 } else { 0.0 }
+        };
+        let surplus = space.greedy.construct(columns, setting, key);
+        self.clock.spend(columns.len() as u64 * (20 + start.len() as u64));
+        self.offer(surplus);
+    }
+
+    /// Takes the constructed solution if it is better.
+    fn offer(&mut self, surplus: i64) -> bool {
+        if surplus <= self.had {
+            return false;
+        }
+        let space = &mut *self.space;
+        self.had = surplus;
+        space.incumbent.clear();
+        let winners = space.greedy.winners.iter();
+        space.incumbent.extend(winners.map(|column| space.columns.full[*column as usize]));
+        self.report();
+        true
+    }
+
+    fn report(&mut self) {
+        let (surplus, bound) = (self.had, self.bound.max(self.had));
+        (self.observer)(Progress { elapsed: self.clock.elapsed(), surplus, bound });
+    }
+
+    fn begin_prices(&mut self) {
+        let space = &mut *self.space;
+        let mut price = vec![0.0; space.setting.items];
+        // No column has been left out yet: full numbers are those of the columns.
+        for column in &space.incumbent {
+            let rows = space.columns.rows_of(*column as usize);
+            let share = space.columns.value[*column as usize] as f64 / rows.len() as f64;
+            for row in rows {
+                price[usize::from(*row)] = share;
+            }
+        }
+        space.prices.begin(&space.setting, price.into_iter());
+        space.prices.take(&space.columns);
+    }
+
+    /// Seeks prices, with so many looks and up to a share of the budget; returns whether they prove
+    /// the incumbent.
+    fn price(&mut self, looks: u32, share: f64) -> bool {
+        for look in 0..looks {
+            for _ in 0..STEPS_PER_LOOK {
+                let space = &mut *self.space;
+                space.prices.step(&space.columns, self.had as f64);
+                let rows = space.columns.rows.len() + 6 * space.columns.len();
+                if !self.clock.spend(rows as u64 + 2 * space.setting.items as u64) {
+                    break;
+                }
+            }
+            if self.fix() {
+                return true;
+            }
+            if look % 4 == 1 {
+                self.construct_by_prices();
+                if self.fix_by_had() {
+                    return true;
+                }
+            }
+            let settled = self.space.prices.is_settled();
+            if settled || self.clock.is_over() || self.clock.share() > share {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Looks at likely columns alone for a while, where a pass over all takes much of the budget
+    /// (sifting, Forrest 1989). Prices and winners are then good ones for all columns, too.
+    fn sift(&mut self) {
+        let pass = (self.space.columns.rows.len() + 6 * self.space.columns.len()) as u64;
+        if self.space.columns.len() <= SIFTED_MIN || self.clock.planned() / pass > PASSES_MANY {
+            return;
+        }
+        let space = &mut *self.space;
+        space.aside.clone_from(&space.columns);
+        self.keep_likely();
+        self.sifting = true;
+        let _ = self.price(SIFT_LOOKS, SIFT_PRICES_SHARE)
+            || self.search_chains(SIFT_CHAINS_SHARE)
+            || self.search_regions(SIFT_REGIONS_SHARE);
+        self.sifting = false;
+        let space = &mut *self.space;
+        std::mem::swap(&mut space.columns, &mut space.aside);
+        space.prices.take(&space.columns);
+        space.prices.restart(RESTART_LENGTH);
+    }
+
+    /// Leaves out the columns that bring little for their size, winners apart.
+    fn keep_likely(&mut self) {
+        let space = &mut *self.space;
+        let columns = &mut space.columns;
+        let (setting, had) = (&space.setting, &space.incumbent);
+        let mut keys: Vec<f64> =
+            (0..columns.len()).map(|c| likeliness(columns, setting, c)).collect();
+        let all = keys.clone();
+        let count = (columns.len() / 4).max(SMALL);
+        let (_, least, _) = keys.select_nth_unstable_by(count, |a, b| b.total_cmp(a));
+        let least = *least;
+        space.keep.clear();
+        space.keep.extend(all.iter().map(|key| *key >= least));
+        for column in had {
+            space.keep[*column as usize] = true;
+        }
+        columns.retain(&space.keep);
+        space.prices.take(columns);
+        self.clock.spend(all.len() as u64 * 12);
+    }
+
+    fn construct_by_prices(&mut self) {
+        let space = &mut *self.space;
+        let (columns, proven) = (&space.columns, &space.proven);
+        let key = |column: usize| {
+            let value = (columns.value[column] << FINE) as f64;
+            proven.left[column] as f64 / value
+        };
+        let surplus = space.greedy.construct(columns, &space.setting, key);
+        self.clock.spend(columns.len() as u64 * 12);
+        self.offer(surplus);
+    }
+
+    /// Rounds the prices, and leaves out what cannot be in a better solution.
+    fn fix(&mut self) -> bool {
+        let space = &mut *self.space;
+        space.proven.round(&space.prices, &space.setting, &space.columns);
+        self.clock.spend(space.columns.rows.len() as u64);
+        self.fix_by_had()
+    }
+
+    fn fix_by_had(&mut self) -> bool {
+        if self.sifting {
+            return false;
+        }
+        let space = &mut *self.space;
+        let bound = (space.proven.bound >> FINE).max(self.had);
+        if bound < self.bound {
+            self.bound = bound;
+            self.report();
+        }
+        if self.bound <= self.had {
+            return true;
+        }
+        let space = &mut *self.space;
+        let left = space.proven.promising(self.had, &mut space.keep);
+        self.clock.spend(space.columns.len() as u64);
+        if left == 0 {
+            return true;
+        }
+        if left < space.columns.len() * 15 / 16 {
+            space.columns.retain(&space.keep);
+            space.prices.take(&space.columns);
+            space.proven.evaluate(&space.columns);
+            self.clock.spend(space.columns.rows.len() as u64 * 2);
+        }
+        false
+    }
+
+    /// Searches for proof and for better solutions in turns; returns whether the incumbent is best.
+    fn search(&mut self) -> bool {
+        let mut work = (self.clock.planned() / 8).clamp(10_000, 1_000_000);
+        while !self.clock.is_over() {
+            if self.search_cliques(2 * work) || self.search_all(work) {
+                return true;
+            }
+            let share = self.clock.share();
+            if self.search_chains(share + (1.0 - share) / 3.0)
+                || self.search_regions(share + (1.0 - share) / 2.0)
+            {
+                return true;
+            }
+            self.space.prices.restart(RESTART_LENGTH);
+            let share = self.clock.share();
+            if self.price(4, share + (1.0 - share) / 8.0) {
+                return true;
+            }
+            work *= 2;
+        }
+        false
+    }
+
+    /// Searches by ejection chains, up to a share of the budget and while that helps; returns
+    /// whether the incumbent is proven.
+    fn search_chains(&mut self, share: f64) -> bool {
+        self.find_winners();
+        let space = &mut *self.space;
+        let (columns, proven) = (&space.columns, &space.proven);
+        let cost = |column: usize| proven.reduced_cost(column);
+        space.chains.begin(columns, &space.setting, cost, &space.winners);
+        self.clock.spend(columns.rows.len() as u64 * 4 + columns.len() as u64 * 8);
+        let mut had = self.had;
+        let mut failures = 0;
+        let most = CHAIN_FAILURES_MAX.min(4 + self.space.columns.len() / 16);
+        while !self.clock.is_over() && failures < most && self.clock.share() < share {
+            let space = &mut *self.space;
+            let found = space.chains.search(
+                &space.columns,
+                &space.setting,
+                &mut self.local.random,
+                CHAINS_PER_LOOK,
+                had,
+                &mut space.winners,
+                &mut self.clock,
+            );
+            failures += 1;
+            if found {
+                failures = 0;
+                self.take_winners();
+                had = self.had;
+            }
+        }
+        self.fix_by_had()
+    }
+
+    /// Searches everything that is left where few columns go together; returns whether the
+    /// incumbent is best.
+    fn search_cliques(&mut self, work: u64) -> bool {
+        let space = &mut *self.space;
+        if !space.cliques.load(&space.columns, &space.setting, &mut self.clock) {
+            return false;
+        }
+        let all = space.cliques.search(self.had, work, &mut self.clock);
+        if space.cliques.found {
+            space.winners.clone_from(&space.cliques.best);
+            self.take_winners();
+        }
+        all || self.fix_by_had()
+    }
+
+    /// Searches everything that is left; returns whether the incumbent is best.
+    fn search_all(&mut self, work: u64) -> bool {
+        let space = &mut *self.space;
+        let mut kept = Kept::default();
+        kept.reset(&space.columns, &space.setting);
+        let loaded =
+            space.searches.load(&space.columns, &space.setting, &space.proven, &kept, self.had);
+        if loaded.is_none() {
+            return true;
+        }
+        let (found, searched) = space.searches.search(work, &mut self.clock);
+        if found {
+            space.winners.clear();
+            space.winners.extend_from_slice(&space.searches.best);
+            self.take_winners();
+        }
+        searched == Searched::All || (found && self.fix_by_had())
+    }
+
+    fn take_winners(&mut self) {
+        let space = &mut *self.space;
+        let mut kept = Kept::default();
+        kept.reset(&space.columns, &space.setting);
+        for column in &space.winners {
+            let gain = kept.gain(&space.columns, &space.setting, *column as usize);
+            kept.keep(&space.columns, *column as usize, gain.expect("winners go together"));
+        }
+        assert!(kept.surplus > self.had, "invariant: what a search finds is better");
+        self.had = kept.surplus;
+        space.incumbent.clear();
+        let winners = space.winners.iter();
+        space.incumbent.extend(winners.map(|column| space.columns.full[*column as usize]));
+        self.report();
+    }
+
+    /// Searches regions, up to a share of the budget and while that helps; returns whether the
+    /// incumbent is proven.
+    fn search_regions(&mut self, share: f64) -> bool {
+        self.find_winners();
+        let mut failures = 0;
+        while !self.clock.is_over() {
+            failures += 1;
+            if failures % 8 == 0 && (failures > FAILURES_MAX || self.clock.share() > share) {
+                break;
+            }
+            let space = &mut *self.space;
+            let better = self.local.improve(
+                &space.columns,
+                &space.setting,
+                &space.proven,
+                &mut space.searches,
+                &mut space.winners,
+                self.had,
+                &mut self.clock,
+            );
+            if better {
+                failures = 0;
+                self.take_winners();
+                if self.fix_by_had() {
+                    return true;
+                }
+                self.find_winners();
+            }
+        }
+        false
+    }
+
+    /// Finds the incumbent's columns among those that are left.
+    fn find_winners(&mut self) {
+        let space = &mut *self.space;
+        space.winners.clear();
+        for full in &space.incumbent {
+            if let Ok(column) = space.columns.full.binary_search(full) {
+                space.winners.push(column as u32);
+            }
+        }
+    }
+
+    fn answer(self, problem: &Problem, config: &Config<'_>, optimal: bool) -> Solution {
+        let space = self.space;
+        let mut winners: Vec<_> = space
+            .incumbent
+            .iter()
+            .flat_map(|column| space.setting.bids_of(*column))
+            .map(|bid| BidId(*bid))
+            .collect();
+        winners.sort_unstable();
+        let _ = (problem, config);
+        let bound = self.bound.max(self.had);
+        let status = if optimal || bound == self.had { Status::Optimal } else { Status::Feasible };
+        let up = |price: &i64| u64::try_from((price + (1 << FINE) - 1) >> FINE).unwrap_or(0);
+        let prices = space.proven.price.iter().map(up).collect();
+        Solution { winners, surplus: self.had, bound, status, prices }
+    }
+}
+
+/// Returns how much a column brings for its size.
+fn likeliness<const W: usize>(columns: &Columns<W>, setting: &Setting, column: usize) -> f64 {
+    let rows = columns.rows_of(column);
+    let size = match setting.reserve.first() {
+        Some(0) | None => rows.len() as f64,
+        Some(_) => rows.iter().map(|row| setting.reserve[usize::from(*row)]).sum::<i64>() as f64,
+    };
+    columns.value[column] as f64 / size.max(1.0)
+}
