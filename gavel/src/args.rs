@@ -5,6 +5,7 @@ mod operator;
 mod parse;
 mod quote;
 mod rfq;
+mod solve;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use explain::{ExplainArgs, ExplainCommand};
 pub use operator::{BandArgs, BookArgs, EnrolArgs, HaltArgs, ListArgs};
 pub use quote::QuoteArgs;
 pub use rfq::{FormatArg, FormatArgs, PickArg, RfqArgs};
+pub use solve::SolveArgs;
 
 /// The exchange where AI agents buy and sell work.
 #[derive(Debug, Parser)]
@@ -69,6 +71,8 @@ pub enum Command {
     Explain(ExplainCommand),
     /// Run a scenario file through the pure exchange, and print the events.
     Script(ScriptArgs),
+    /// Clear bundles from instance files: who wins, what is proven, and what winners are paid.
+    Solve(SolveArgs),
     /// Measure what things cost here, beside what they cost at least.
     #[command(subcommand)]
     Bench(BenchCommand),

@@ -72,6 +72,7 @@ fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
         Command::Verify(args) => commands::verify::run(&args, output),
         Command::Explain(ExplainCommand::Rfq(args)) => commands::explain::run(&args, output),
         Command::Script(args) => commands::script::run(&args, output),
+        Command::Solve(args) => commands::solve::run(&args, output),
         Command::Bench(BenchCommand::Core(args)) => bench::core::run(&args, output),
         Command::Bench(BenchCommand::Wire(args)) => bench::wire::wire(&args, output),
     }
