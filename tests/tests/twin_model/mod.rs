@@ -2,8 +2,10 @@
 //! any cleverness.
 //!
 //! Left out: what is refused by looking at a command alone, client ids and revisions, sessions and
-//! signatures, envelopes, mass quotes and mass cancels, outages, the limits of tables and accounts
-//! (so also the best 32 standing quotes, and 64 awards of an RFQ), the quote rate, roles.
+//! signatures, envelopes, mass quotes and mass cancels, outages (so also quotes that expire before
+//! they are decided), the limits of tables and accounts, the best 32 standing quotes, 64 awards of an
+//! RFQ and 8 standbys, the quote rate, roles, a second currency, and the order of what happens at one
+//! moment.
 
 mod choose;
 mod clock;
