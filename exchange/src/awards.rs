@@ -51,13 +51,11 @@ impl Exchange {
                 let rest = (rest, rfq.terms.currency);
                 push_movement(return_bond(&mut self.ledger, account, rest), out);
             }
-            QuoteRef::Standing | QuoteRef::Take => {
+            QuoteRef::Take => {
                 let posted = post_bond(&mut self.ledger, account, (bond, rfq.terms.currency));
-                push_movement(posted.expect("invariant: who cannot put it up is barred"), out);
+                push_movement(posted.expect("invariant: who cannot put it up may not take"), out);
             }
-        }
-        if award.winner.quote == QuoteRef::Standing {
-            self.consume_standing(rfq.terms.capability, &award, out);
+            QuoteRef::Standing => self.consume_standing(rfq.terms.capability, &award, out),
         }
         id
     }
