@@ -165,9 +165,10 @@ fn a_scenario_file_prints_its_events() {
 
 #[test]
 fn an_independent_quic_stack_trades_by_the_protocol_document() {
-    // `cargo xtask test` makes an environment that has aioquic, and says where it is.
-    let python = std::env::var("GAVEL_PYTHON")
-        .expect("GAVEL_PYTHON names a python with aioquic; run this through `cargo xtask test`");
+    // `cargo xtask test` makes an environment that has aioquic and blake3, and says where it is.
+    let python = std::env::var("GAVEL_PYTHON").expect(
+        "GAVEL_PYTHON names a python with aioquic and blake3; run this through `cargo xtask test`",
+    );
     let mut served = Served::start();
     let data = &served.data();
     for args in [["list", "ocr"].as_slice(), &["enrol", "acme", "--deposit", "100.00"]] {
