@@ -36,6 +36,7 @@ fn contract(number: u64) -> Contract {
         provider_account: provider,
         capability: CapabilityId::new(1),
         quantity: 1,
+        items: None,
         escrow: price(number),
         bond: Micros::ZERO,
         latency: LatencyClause::default(),

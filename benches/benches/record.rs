@@ -43,7 +43,7 @@ fn record(c: &mut Criterion) {
     let mut condenser = Condenser::default();
     group.bench_function("condense", |b| {
         b.iter(|| {
-            events.iter().for_each(|event| condenser.add(std::slice::from_ref(event), &[]));
+            condenser.add_all(&events);
             black_box(condenser.finish())
         });
     });

@@ -2,12 +2,13 @@
 //! brought about.
 
 use gavel_protocol::{
-    AcceptDelivery, AccountId, AgentId, AmendQuote, Attributes, CancelQuote, CancelRfq,
-    CancelStandingQuote, CapabilityId, Command, ContractId, Currency, DeclineRfq, Deliver, Deposit,
-    Digest, DutchTerms, EnrolAccount, EnrolAgent, Halt, ListCapability, MassCancel, Micros, Name,
-    NoQuoteReason, Offer, OpenRfq, Outcome, PickQuote, PlaceQuote, PriceBand, PublicKey, QuoteId,
-    QuoteKind, QuoteSignature, QuoteTarget, Reopen, RfqHandle, RfqId, RfqTaken, RfqTarget,
-    RfqTerms, Roles, SetPriceBand, SetStandingQuote, StartWork, TakeRfq,
+    AcceptDelivery, AccountId, AgentId, AmendQuote, Attributes, Bundle, BundleGroup, BundleTerms,
+    CancelQuote, CancelRfq, CancelStandingQuote, CapabilityId, Command, ContractId, Currency,
+    DeclineRfq, Deliver, Deposit, Digest, DutchTerms, EnrolAccount, EnrolAgent, Halt,
+    ListCapability, MassCancel, Micros, Name, NoQuoteReason, Offer, OpenRfq, Outcome, PickQuote,
+    PlaceQuote, PriceBand, ProposeAllocation, PublicKey, QuoteBundles, QuoteId, QuoteKind,
+    QuoteSignature, QuoteTarget, Reopen, RfqHandle, RfqId, RfqTaken, RfqTarget, RfqTerms, Roles,
+    SetPriceBand, SetStandingQuote, StartWork, TakeRfq,
 };
 
 use crate::client::Client;
@@ -25,8 +26,8 @@ macro_rules! expect_outcome {
     };
 }
 
-/// An RFQ that is to be opened: its terms, who is invited (nobody: open to all), and its price
-/// curve if it is Dutch.
+/// An RFQ that is to be opened: its terms, who is invited (nobody: open to all), its price curve if it
+/// is Dutch, and its items if it is combinatorial.
 #[derive(Clone, Debug)]
 pub struct NewRfq {
     /// What is asked for, and how it is awarded.
@@ -35,11 +36,13 @@ pub struct NewRfq {
     pub invited: Vec<AgentId>,
     /// How the price rises.
     pub dutch: Option<DutchTerms>,
+    /// The items, if it is combinatorial.
+    pub bundles: Option<BundleTerms>,
 }
 
 impl From<RfqTerms> for NewRfq {
     fn from(terms: RfqTerms) -> Self {
-        Self { terms, invited: Vec::new(), dutch: None }
+        Self { terms, invited: Vec::new(), dutch: None, bundles: None }
     }
 }
 
@@ -47,9 +50,10 @@ impl From<RfqTerms> for NewRfq {
 impl Client {
     /// Opens an RFQ.
     pub async fn open_rfq(&self, rfq: impl Into<NewRfq>) -> Result<RfqHandle, CommandError> {
-        let NewRfq { terms: rfq, invited, dutch } = rfq.into();
+        let NewRfq { terms: rfq, invited, dutch, bundles } = rfq.into();
         let client_id = self.next_client_id();
-        let open = OpenRfq { client_id, rfq, invited, dutch, signature: None };
+        let bundles = bundles.map(Box::new);
+        let open = OpenRfq { client_id, rfq, invited, dutch, bundles, signature: None };
         expect_outcome!(self, self.signed(Command::OpenRfq(Box::new(open))), Rfq)
     }
 
@@ -83,6 +87,27 @@ impl Client {
         let signature = self.place_for_signature(rfq.into());
         let amend = AmendQuote { client_id, target, offer, signature };
         expect_outcome!(self, self.signed(Command::AmendQuote(amend)), Quote)
+    }
+
+    /// Quotes bundles for a combinatorial RFQ, and returns their group; signed like a quote.
+    pub async fn quote_bundles(
+        &self,
+        rfq: impl Into<RfqRef>,
+        group: BundleGroup,
+        bundles: Vec<Bundle>,
+    ) -> Result<QuoteId, CommandError> {
+        let (client_id, rfq) = (self.next_client_id(), rfq.into());
+        let signature = self.place_for_signature(rfq);
+        let quote = QuoteBundles { client_id, rfq: rfq.rfq, group, bundles, signature };
+        expect_outcome!(self, self.signed(Command::QuoteBundles(Box::new(quote))), Quote)
+    }
+
+    /// Proposes which bundles of a problem win (solver).
+    pub async fn propose_allocation(
+        &self,
+        proposal: ProposeAllocation,
+    ) -> Result<(), CommandError> {
+        self.done(Command::ProposeAllocation(Box::new(proposal))).await
     }
 
     /// Answers an RFQ without a quote.

@@ -23,6 +23,7 @@ use crate::session::{decode, wait};
 
 /// What a subscription yields.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every item is an event")]
 pub enum StreamItem {
     /// An event, with its number in the stream. Numbers grow by one, except after a resync.
     Event(u64, StreamEvent),
@@ -145,7 +146,7 @@ fn read_frame(
     let event = match topic {
         Topic::Private => PrivateEvent::decode(codec, header.template, payload)
             .map(|event| event.map(StreamEvent::Private)),
-        Topic::Exchange | Topic::Capability(_) => {
+        Topic::Exchange | Topic::Capability(_) | Topic::Problems => {
             PublicEvent::decode(codec, header.template, payload)
                 .map(|event| event.map(StreamEvent::Public))
         }

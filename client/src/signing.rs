@@ -3,9 +3,9 @@
 use ed25519_dalek::{Signer as _, SigningKey};
 use gavel_protocol::{
     AmendQuote, CapabilityId, ClientId, Command, Digest, Micros, Name, OfferEnvelope, OpenRfq,
-    PlaceQuote, PublicKey, PublicTerms, QuoteSignature, RfqAnnounced, RfqId, RfqSignature,
-    SessionId, SignEnvelope, Signature, SignatureBytes, SignatureScheme, TakeRfq, TimestampNs,
-    commitment_bytes, rfq_bytes,
+    PlaceQuote, PublicBundleTerms, PublicKey, PublicTerms, QuoteSignature, RfqAnnounced, RfqId,
+    RfqSignature, SessionId, SignEnvelope, Signature, SignatureBytes, SignatureScheme, TakeRfq,
+    TimestampNs, commitment_bytes, rfq_bytes,
 };
 
 /// Keeps the key's use for salts apart from its use for signatures.
@@ -78,7 +78,9 @@ impl Signer {
     fn about(&self, open: &OpenRfq) -> RfqSignature {
         let salt = self.salt(open.client_id);
         let commitment = digest_of(&commitment_bytes(&salt, open));
-        let public = rfq_bytes(&PublicTerms::of(&open.rfq), open.dutch.as_ref(), &commitment);
+        let bundles = open.bundles.as_deref().map(PublicBundleTerms::of);
+        let (terms, dutch) = (PublicTerms::of(&open.rfq), open.dutch.as_ref());
+        let public = rfq_bytes(&terms, dutch, bundles.as_ref(), &commitment);
         RfqSignature { salt, commitment, digest: digest_of(&public), signature: unsigned() }
     }
 
@@ -124,6 +126,9 @@ fn unsigned() -> Signature {
 fn signature_of(command: &mut Command) -> Option<&mut Signature> {
     if let Command::OpenRfq(open) = command {
         return Some(&mut open.signature.as_mut()?.signature);
+    }
+    if let Command::QuoteBundles(quote) = command {
+        return Some(&mut quote.signature.as_mut()?.signature);
     }
     if let Command::SignEnvelope(sign) = command {
         return Some(&mut sign.signature);
@@ -214,7 +219,7 @@ mod tests {
         assert_ne!(signed.salt, of_other.salt, "the same reserve must not look the same twice");
         let Command::OpenRfq(open) = &first else { panic!("{first:?}") };
         assert_eq!(signed.commitment, digest_of(&commitment_bytes(&signed.salt, open)));
-        let public = rfq_bytes(&PublicTerms::of(&open.rfq), None, &signed.commitment);
+        let public = rfq_bytes(&PublicTerms::of(&open.rfq), None, None, &signed.commitment);
         assert_eq!(signed.digest, digest_of(&public));
         let again = signature_on(&first);
         signer.sign(&mut first);

@@ -90,11 +90,13 @@ impl Exchange {
             }
             Command::SessionLost(c) => self.lose_session(c, out),
             Command::AdvanceTime(_) => self.advance_time(out),
+            Command::ProposeAllocation(c) => self.propose_allocation(AgentId::EXCHANGE, c, out),
             Command::Resume(c) => self.resume(c, out),
             Command::OpenRfq(_)
             | Command::CancelRfq(_)
             | Command::PlaceQuote(_)
             | Command::AmendQuote(_)
+            | Command::QuoteBundles(_)
             | Command::CancelQuote(_)
             | Command::SetStandingQuote(_)
             | Command::CancelStandingQuote(_)
@@ -137,6 +139,8 @@ impl Exchange {
             Command::AcceptDelivery(c) => self.accept_delivery(asker, c, out),
             Command::DeclineRfq(c) => self.decline_rfq(asker, c, out),
             Command::TakeRfq(c) => self.take_rfq(asker, c, out),
+            Command::QuoteBundles(c) => self.quote_bundles(asker, c, out),
+            Command::ProposeAllocation(c) => self.propose_allocation(asker.agent, c, out),
             Command::PickQuote(c) => self.pick_quote(asker, c, out),
             Command::MassQuote(c) => self.mass_quote(asker, c, out),
             Command::MassCancel(c) => self.mass_cancel(asker, c, out),
@@ -197,15 +201,27 @@ impl Exchange {
             if at > self.clock.now {
                 break;
             }
+            // Such a step is work enough for one command.
+            let is_step_of_clearing = self.is_combinatorial(due);
             match due {
                 Due::Rfq(slot) => self.rfq_due(slot, out),
                 Due::Contract(slot) => self.contract_due(slot, out),
                 Due::Standby(slot) => self.end_standby(slot, out),
             }
             advanced.fired += 1;
+            if is_step_of_clearing {
+                break;
+            }
         }
         out.replace(first, Event::TimeAdvanced(advanced));
         Ok(())
+    }
+
+    fn is_combinatorial(&self, due: Due) -> bool {
+        match due {
+            Due::Rfq(slot) => self.rfqs.at(slot).bundles.is_some(),
+            Due::Contract(_) | Due::Standby(_) => false,
+        }
     }
 
     fn has_nothing_to_continue(&self) -> bool {
@@ -225,6 +241,7 @@ fn is_new_business(command: &Command) -> bool {
             | Command::PlaceQuote(_)
             | Command::AmendQuote(_)
             | Command::TakeRfq(_)
+            | Command::QuoteBundles(_)
             | Command::SetStandingQuote(_)
             | Command::MassQuote(_)
     )

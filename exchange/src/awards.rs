@@ -2,8 +2,9 @@
 
 use gavel_matcher::{Candidate, Fill, Owner, Rfq, StandingQuote};
 use gavel_protocol::{
-    AgentId, Awarded, CancelCause, CapabilityId, ContractId, ContractState, DurationNs, Event,
-    IdKind, Micros, Parties, QuoteRef, RfqId, RfqTerms, StandingQuoteCanceled, StandingQuoteSet,
+    AgentId, Awarded, BundleAward, CancelCause, CapabilityId, ContractId, ContractState,
+    DurationNs, Event, IdKind, Micros, Parties, QuoteRef, RfqId, RfqTerms, StandingQuoteCanceled,
+    StandingQuoteSet,
 };
 use gavel_settlement::{Contract, LatencyClause, post_bond, return_bond};
 
@@ -20,13 +21,15 @@ pub(crate) struct Award {
     pub(crate) price: Micros,
     /// The contract that it takes the place of.
     pub(crate) takes_over: Option<ContractId>,
+    /// What it rests on, if it is for a bundle.
+    pub(crate) bundle: Option<BundleAward>,
 }
 
 impl Award {
     /// Awards what a clearing has given.
     pub(crate) fn of(fill: Fill) -> Self {
         let Fill { winner, quantity, price } = fill;
-        Self { winner, quantity, price, takes_over: None }
+        Self { winner, quantity, price, takes_over: None, bundle: None }
     }
 
     /// Returns what the buyer pays in all.
@@ -55,6 +58,8 @@ impl Exchange {
                 let posted = post_bond(&mut self.ledger, account, (bond, rfq.terms.currency));
                 push_movement(posted.expect("invariant: who cannot put it up may not take"), out);
             }
+            // No bond is put up for bundles.
+            QuoteRef::Bundle(_) => {}
             QuoteRef::Standing => self.consume_standing(rfq.terms.capability, &award, out),
         }
         id
@@ -82,6 +87,7 @@ impl Exchange {
             buyer_account: buyer.account,
             provider_account: winner.owner.account,
             quantity: award.quantity,
+            items: award.bundle.map(|bundle| bundle.items),
             escrow: award.total(),
             bond,
             currency: terms.currency,
@@ -114,6 +120,7 @@ impl Exchange {
             start_due: contract.start_due.map(|due| self.clock.sequenced(due)),
             delivery_due: self.clock.sequenced(contract.delivery_due),
             takes_over: award.takes_over,
+            bundle: award.bundle,
         }));
         id
     }
@@ -130,7 +137,7 @@ impl Exchange {
 
     fn standing_revision(&self, winner: &Candidate, capability: CapabilityId) -> Option<u64> {
         match winner.quote {
-            QuoteRef::Sealed(_) | QuoteRef::Take => None,
+            QuoteRef::Sealed(_) | QuoteRef::Take | QuoteRef::Bundle(_) => None,
             QuoteRef::Standing => {
                 self.standing.of(winner.owner.agent, capability).map(|quote| quote.revision)
             }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use gavel_matcher::Dutch;
-use gavel_protocol::limits::BOOK_LINES_MAX;
+use gavel_protocol::limits::{BOOK_ITEMS_MAX, BOOK_LINES_MAX};
 use gavel_protocol::{
     Book, CapabilityId, PublicTerms, RejectReason, RfqAnnounced, StandingEntry, StreamPosition,
 };
@@ -33,12 +33,18 @@ impl Exchange {
             standing.len() < BOOK_LINES_MAX
         });
         let (rfqs_total, rfqs) = self.rfqs.rfqs_for(capability);
-        let rfqs = rfqs.take(BOOK_LINES_MAX).map(|(slot, rfq)| RfqAnnounced {
+        let mut items = 0;
+        let rfqs = rfqs.take(BOOK_LINES_MAX).take_while(|(_, rfq)| {
+            items += rfq.bundles.map_or(0, |book| self.rfqs.books.at(book).items().len());
+            items <= BOOK_ITEMS_MAX
+        });
+        let rfqs = rfqs.map(|(slot, rfq)| RfqAnnounced {
             rfq: rfq.id,
             buyer: rfq.owner.agent,
             closes_at: self.clock.sequenced(rfq.closes_at),
             terms: PublicTerms::of(&rfq.terms),
             dutch: self.rfqs.dutch(slot).map(Dutch::terms),
+            bundles: rfq.bundles.map(|book| self.rfqs.books.at(book).public_terms()),
             signed: rfq.signed,
         });
         Ok(Book {

@@ -4,8 +4,9 @@ use gavel_matcher::limits::{STANDING_CONSIDERED_MAX, STANDING_VISITED_MAX};
 use gavel_matcher::{Candidate, Owner, Quote, Rfq, StandingQuote, clear};
 use gavel_protocol::limits::QUANTITY_MAX;
 use gavel_protocol::{
-    CancelCause, CapabilityId, Event, Format, LossReason, Micros, Movement, NoQuoteReason, Offer,
-    QuoteRef, Ranked, RankedResult, RfqClosed, RfqResult, RfqTerms, TimestampNs,
+    CancelCause, CapabilityId, DurationNs, Event, Format, LossReason, Micros, Movement,
+    NoQuoteReason, Offer, QuoteRef, Ranked, RankedResult, RfqClosed, RfqResult, RfqTerms,
+    TimestampNs,
 };
 use gavel_settlement::{Ledger, return_bond};
 
@@ -14,7 +15,6 @@ use crate::deadlines::Due;
 use crate::directory::Directory;
 use crate::events::Events;
 use crate::exchange::Exchange;
-use crate::rfqs::contracts_of;
 use crate::rules::is_eligible;
 
 impl Exchange {
@@ -23,7 +23,8 @@ impl Exchange {
         match self.rfqs.at(slot).terms.format {
             Format::FirstPrice | Format::SecondPrice => self.clear_rfq(slot, out),
             Format::Dutch => self.dutch_due(slot, out),
-            Format::BuyersChoice if self.rfqs.at(slot).picking => self.pass_rfq(slot, out),
+            Format::Combinatorial => self.clear_bundles(slot, out),
+            Format::BuyersChoice if self.rfqs.at(slot).closed => self.pass_rfq(slot, out),
             Format::BuyersChoice => self.show_book(slot, out),
         }
     }
@@ -61,13 +62,20 @@ impl Exchange {
             out.ranking.push(unranked(candidate, result));
             out.extend(return_sealed_bond(&mut self.ledger, candidate, &rfq.terms));
         }
-        self.end_rfq(&rfq, RfqResult::Canceled, rfq.taken.price, ranked_before, out);
+        let ending = Ending {
+            result: RfqResult::Canceled,
+            awarded: rfq.taken.quantity,
+            bundles: 0,
+            clearing_price: rfq.taken.price,
+        };
+        self.end_rfq(&rfq, ending, ranked_before, out);
     }
 
     /// Takes the RFQ in `slot` out of the market, adds what competes for it, and bars what cannot win.
     pub(crate) fn take_out(&mut self, slot: u32, out: &mut Events<'_>) -> Rfq {
         self.deadlines.remove(Due::Rfq(slot));
         let decided = self.decided(slot);
+        let promised = self.contracts_promised(self.rfqs.at(slot));
         let Self { rfqs, clearing, exposures, directory, .. } = self;
         let rfq = rfqs.close(slot, |quote| {
             let account = quote.owner.slots.account;
@@ -83,20 +91,27 @@ impl Exchange {
                 }
             }
         });
-        self.exposures.promise_ended(rfq.owner.slots.account, contracts_of(&rfq.terms, rfq.taken));
+        self.exposures.promise_ended(rfq.owner.slots.account, promised);
         rfq
+    }
+
+    /// Returns until when the RFQ is decided: the close, and what its buyer or its solvers may take.
+    pub(crate) fn decided_by(&self, rfq: &Rfq) -> TimestampNs {
+        let clearing = rfq.bundles.map(|book| self.rfqs.books.at(book).rules.clearing_within);
+        let clearing = clearing.unwrap_or(DurationNs::ZERO);
+        rfq.closes_at.after(rfq.terms.pick_within).after(clearing)
     }
 
     /// Returns what a close of the RFQ in `slot` goes by.
     pub(crate) fn decided(&self, slot: u32) -> Decided {
         let rfq = self.rfqs.at(slot);
         // The close itself, not the moment at which somebody noticed that it was due.
-        let closes_at = rfq.closes_at.after(rfq.terms.pick_within);
+        let decided_by = self.decided_by(rfq);
         Decided {
             terms: rfq.terms,
-            firm_until: self.clock.sequenced(closes_at),
-            at: closes_at.min(self.clock.market_now()),
-            picking: rfq.picking,
+            firm_until: self.clock.sequenced(decided_by),
+            at: decided_by.min(self.clock.market_now()),
+            picking: rfq.closed && rfq.bundles.is_none(),
         }
     }
 
@@ -179,34 +194,52 @@ impl Exchange {
             true => RfqResult::Passed,
             false => RfqResult::Awarded,
         };
-        self.end_rfq(rfq, result, clearing_price, ranked_before, out);
+        let filled: u32 = self.clearing.fills.iter().map(|fill| fill.quantity).sum();
+        let awarded = rfq.taken.quantity + filled;
+        self.end_rfq(
+            rfq,
+            Ending { result, awarded, bundles: 0, clearing_price },
+            ranked_before,
+            out,
+        );
     }
 
     /// Gives back what is left of the hold and says how the RFQ ended.
     pub(crate) fn end_rfq(
         &mut self,
         rfq: &Rfq,
-        result: RfqResult,
-        clearing_price: Option<Micros>,
+        ending: Ending,
         ranked_before: usize,
         out: &mut Events<'_>,
     ) {
         push_movement(self.holds.refund(&mut self.ledger, rfq.id), out);
         self.exposures.rfq_ended(rfq.owner.slots.account);
-        let filled: u32 = self.clearing.fills.iter().map(|fill| fill.quantity).sum();
+        let Ending { result, awarded, bundles, clearing_price } = ending;
         let ranked = u32::try_from(out.ranking.len() - ranked_before);
         out.push(Event::RfqClosed(RfqClosed {
             rfq: rfq.id,
             buyer: rfq.owner.agent,
             capability: rfq.terms.capability,
             result,
-            awarded: rfq.taken.quantity + filled,
+            awarded,
+            bundles,
             clearing_price,
             disclosure: rfq.terms.disclosure,
             ranked: ranked.expect("invariant: a close has at most CANDIDATES_MAX entries"),
         }));
         self.clearing.fills.clear();
     }
+}
+
+/// How an RFQ ended.
+pub(crate) struct Ending {
+    pub(crate) result: RfqResult,
+    /// Units that were awarded, or items.
+    pub(crate) awarded: u32,
+    /// Bundles that were quoted.
+    pub(crate) bundles: u32,
+    /// The highest price per unit, or what all bundles cost together.
+    pub(crate) clearing_price: Option<Micros>,
 }
 
 /// What a close goes by: the terms, and until when a quote must have been firm.
@@ -302,7 +335,7 @@ fn unranked(candidate: &Candidate, result: RankedResult) -> Ranked {
 }
 
 /// Returns the entry of an answer without a quote.
-fn declined(answer: &Quote, reason: NoQuoteReason) -> Ranked {
+pub(crate) fn declined(answer: &Quote, reason: NoQuoteReason) -> Ranked {
     Ranked {
         provider: answer.owner.agent,
         quote: QuoteRef::Sealed(answer.id),

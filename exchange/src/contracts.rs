@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use gavel_matcher::{Chain, Links, Owner};
 use gavel_protocol::{
-    AcceptDelivery, Acceptance, AgentId, ContractExpired, ContractId, ContractSettled,
-    ContractTakenOver, ContractVerified, Deliver, Delivered, Event, Micros, Parties,
+    AcceptDelivery, Acceptance, AgentId, BundleAward, ContractExpired, ContractId, ContractSettled,
+    ContractTakenOver, ContractVerified, Deliver, Delivered, Event, Micros, Parties, PaymentRule,
     ProviderSuspended, RejectReason, ReputationCause, ReputationChanged, StartWork, TimestampNs,
     WorkStarted,
 };
@@ -20,6 +20,7 @@ use crate::deadlines::Due;
 use crate::events::Events;
 use crate::exchange::Exchange;
 use crate::limits::AGENTS_MAX;
+use crate::standbys::Successors;
 
 impl Exchange {
     pub(crate) fn start_work(
@@ -110,9 +111,10 @@ impl Exchange {
         let provider = provider.expect("invariant: whoever has a contract is enrolled");
         let at = self.decided_at(slot);
         self.directory.at_mut(provider.slots.agent).fades.add(at);
-        match self.successor(slot) {
-            Some(successor) => self.hand_over(slot, successor, out),
-            None => self.expire(slot, out),
+        let successors = self.successors(slot);
+        match successors.is_empty() {
+            false => self.hand_over(slot, &successors, out),
+            true => self.expire(slot, out),
         }
         self.change_reputation(provider, (ReputationCause::Failed, at), out);
         let fades = self.directory.at(provider.slots.agent).fades;
@@ -138,30 +140,49 @@ impl Exchange {
         self.contract_of_rfq_ended(contract.rfq, out);
     }
 
-    /// Lets the quote in the standby slot `successor` take over the contract in `slot`, at its own
-    /// price, with times that begin now.
-    fn hand_over(&mut self, slot: u32, successor: u32, out: &mut Events<'_>) {
+    /// Lets quotes that stand by take over the contract in `slot`, each at its own price, with times
+    /// that begin now. What their bundles leave of its items goes back to the buyer.
+    fn hand_over(&mut self, slot: u32, successors: &Successors, out: &mut Events<'_>) {
         let quantity = self.contracts.at(slot).quantity;
-        let price = self.standbys.at(successor).candidate.offer.price;
-        let total = price.times(quantity).expect("invariant: checked before it takes over");
+        let prices = successors.iter().map(|slot| self.standbys.at(slot).candidate.offer.price);
+        let total = prices.map(|price| price.times(quantity));
+        let total = total.into_iter().try_fold(Micros::ZERO, |sum, price| sum.plus(price?));
+        let total = total.expect("invariant: checked before they take over");
         let closing = self.contracts.hand_over(&mut self.ledger, slot, total);
         let Closing { contract, compensation, movements, .. } = closing;
         self.forget_contract(slot, &contract);
+        let first = successors.iter().next().expect("somebody takes over");
         out.push(Event::ContractTakenOver(ContractTakenOver {
             contract: contract.id,
             parties: contract.parties,
-            successor: self.standbys.at(successor).candidate.owner.agent,
+            successor: self.standbys.at(first).candidate.owner.agent,
             compensation,
         }));
         out.extend(movements.into_iter().map(Event::Moved));
-        let (winner, group) = self.end_standby_taking_over(successor, out);
-        let award = Award { winner, quantity, price, takes_over: Some(contract.id) };
+        self.contract_of_rfq_divided(contract.rfq, successors.len());
+        for successor in successors.iter() {
+            self.take_over(&contract, successor, out);
+        }
+        self.return_capacity(&contract, out);
+    }
+
+    /// Concludes the contract of one that takes over.
+    fn take_over(&mut self, contract: &Contract, successor: u32, out: &mut Events<'_>) {
+        let (standby, group) = self.end_standby_taking_over(successor, out);
+        let winner = standby.candidate;
+        let (quantity, price) = (contract.quantity, winner.offer.price);
+        let bundle = standby.bundle.map(|bundle| BundleAward {
+            items: bundle.items,
+            gap: None,
+            payment: PaymentRule::PayAsBid,
+            payment_high: price,
+        });
+        let award = Award { winner, quantity, price, takes_over: Some(contract.id), bundle };
         let bond = self.contract_bond(&group.terms, &award);
         self.conclude((contract.rfq, group.buyer), &group.terms, &award, bond, out);
         let rest = winner.bond.minus(bond).expect("a part of the bond");
         let rest = (rest, contract.currency);
         push_movement(return_bond(&mut self.ledger, winner.owner.account, rest), out);
-        self.return_capacity(&contract, out);
     }
 
     /// Gives units back to the standing quote that they were awarded on.

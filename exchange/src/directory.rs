@@ -7,7 +7,7 @@ use gavel_matcher::limits::CAPABILITIES_MAX;
 use gavel_matcher::{Owner, Slots};
 use gavel_protocol::{
     AccountId, AgentId, Attributes, CapabilityId, CapabilityListed, DurationNs, Name, PriceBand,
-    PublicKey, RejectReason, Roles, SessionId, TimestampNs,
+    PublicKey, RejectReason, Role, Roles, SessionId, TimestampNs,
 };
 use gavel_risk::{Fades, QuoteRate, Reputation};
 use hashbrown::HashMap;
@@ -82,6 +82,8 @@ pub(crate) struct Session {
 /// Agents and capabilities, in the order of their enrolment and listing.
 #[derive(Debug)]
 pub(crate) struct Directory {
+    /// The accounts of solvers; few.
+    solver_accounts: Vec<AccountId>,
     agents: Vec<Agent>,
     agent_slots: Index,
     keys: HashMap<PublicKey, u32, FxBuildHasher>,
@@ -96,6 +98,7 @@ impl Directory {
     pub(crate) fn new() -> Self {
         let map = |entries: u32| 2 * entries as usize;
         Self {
+            solver_accounts: Vec::new(),
             agents: Vec::with_capacity(AGENTS_MAX as usize),
             agent_slots: Index::new(AGENTS_MAX),
             keys: HashMap::with_capacity_and_hasher(map(AGENTS_MAX), FxBuildHasher),
@@ -122,6 +125,9 @@ impl Directory {
 
     /// Adds an agent.
     pub(crate) fn enrol(&mut self, agent: Agent) {
+        if agent.roles.has(Role::Solver) {
+            self.solver_accounts.push(agent.account);
+        }
         let slot = slot(self.agents.len());
         self.agents.push(agent);
         self.agent_slots.insert(index::hash([agent.id.raw()]), slot);
@@ -141,6 +147,11 @@ impl Directory {
     /// Returns the agents in the order of their enrolment.
     pub(crate) fn agents(&self) -> &[Agent] {
         &self.agents
+    }
+
+    /// Returns whether solvers act for an account: then nobody of it may trade.
+    pub(crate) fn is_of_solvers(&self, account: AccountId) -> bool {
+        self.solver_accounts.contains(&account)
     }
 
     /// Returns an agent and its account, and where they are kept.

@@ -8,6 +8,7 @@ use gavel_protocol::{
 };
 
 use crate::awards::Award;
+use crate::closing::Ending;
 use crate::deadlines::Due;
 use crate::events::Events;
 use crate::exchange::Exchange;
@@ -110,7 +111,7 @@ impl Exchange {
             priority: self.seq,
             barred: None,
         };
-        Ok(Award { winner, quantity, price, takes_over: None })
+        Ok(Award { winner, quantity, price, takes_over: None, bundle: None })
     }
 
     /// Returns the time since an RFQ was opened, without halts.
@@ -166,6 +167,8 @@ impl Exchange {
             0 => RfqResult::Passed,
             _ => RfqResult::Awarded,
         };
-        self.end_rfq(&rfq, result, rfq.taken.price, ranked_before, out);
+        let (awarded, clearing_price) = (rfq.taken.quantity, rfq.taken.price);
+        let ending = Ending { result, awarded, bundles: 0, clearing_price };
+        self.end_rfq(&rfq, ending, ranked_before, out);
     }
 }

@@ -1,16 +1,19 @@
-//! Where events go: two lists that the caller owns and reuses.
+//! Where events go: three lists that the caller owns and reuses.
 
 use alloc::vec::Vec;
 
-use gavel_protocol::{Event, Ranked};
+use gavel_protocol::{Event, PosedBundle, Ranked};
 
-/// The events of a batch, and beside them the ranked lists of its closes.
+/// The events of a batch, and beside them the ranked lists of its closes and the bundles of its
+/// problems.
 #[derive(Debug)]
 pub struct Events<'a> {
     /// Events, in order.
     pub events: &'a mut Vec<Event>,
     /// Ranked lists, in the order of their closes.
     pub ranking: &'a mut Vec<Ranked>,
+    /// Bundles of problems, in the order of the events that they belong to.
+    pub posed: &'a mut Vec<PosedBundle>,
 }
 
 impl Events<'_> {

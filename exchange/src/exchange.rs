@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use gavel_matcher::limits::{RFQS_OPEN_MAX, STANDING_VISITED_MAX};
-use gavel_matcher::{Clearing, Rfqs, StandingQuotes};
+use gavel_matcher::{Clearing, Rfqs, Scratch, StandingQuotes};
 use gavel_protocol::{AccountId, AgentId, Currency, Name, RfqId, Settings, TimestampNs};
 use gavel_risk::Exposures;
 use gavel_settlement::{Balance, Contracts, Holds, Ledger};
@@ -35,6 +35,8 @@ pub struct Exchange {
     pub(crate) rfqs: Rfqs,
     pub(crate) standing: StandingQuotes,
     pub(crate) clearing: Clearing,
+    /// What the check of an allocation needs: empty between commands.
+    pub(crate) scratch: Scratch,
     /// Providers whose standing quotes a close has found expired: empty between steps.
     pub(crate) expired: Vec<AgentId>,
     pub(crate) ledger: Ledger,
@@ -74,6 +76,7 @@ impl Exchange {
             rfqs: Rfqs::new(AGENTS_MAX),
             standing: StandingQuotes::new(AGENTS_MAX),
             clearing: Clearing::new(),
+            scratch: Scratch::new(),
             expired: Vec::with_capacity(STANDING_VISITED_MAX),
             ledger: Ledger::new(),
             holds: Holds::new(),

@@ -16,6 +16,15 @@ pub const CLIENT_IDS_PER_AGENT_MAX: u32 = 16_384;
 /// Deadlines that one step lets take effect. Each may be a close.
 pub const DEADLINES_PER_STEP_MAX: u32 = 4;
 
+/// Bundles that one step of a clearing scores and makes part of the problem.
+pub const BUNDLES_POSED_PER_STEP_MAX: u32 = 128;
+
+/// Winning bundles that one step of a clearing awards.
+pub const BUNDLES_AWARDED_PER_STEP_MAX: u32 = 8;
+
+/// Bundles that one step of a clearing tells why they lost.
+pub const BUNDLES_TOLD_PER_STEP_MAX: u32 = 64;
+
 /// Quotes that one step cancels for agents whose session ended, or that asked for it.
 pub const SWEPT_PER_STEP_MAX: u32 = 64;
 

@@ -84,6 +84,8 @@ impl Exchange {
             | Command::PickQuote(_)
             | Command::MassQuote(_)
             | Command::MassCancel(_)
+            | Command::QuoteBundles(_)
+            | Command::ProposeAllocation(_)
             | Command::SignEnvelope(_)
             | Command::SetPriceBand(_)
             | Command::EnrolAccount(_)

@@ -4,7 +4,7 @@ use gavel_protocol::{
     AccountEnrolled, AccountId, AgentEnrolled, AgentId, Attributes, CapabilityId, CapabilityListed,
     Deposit, Deposited, EnrolAccount, EnrolAgent, Event, Found, Founded, Halt, Halted, IdKind,
     ListCapability, Micros, PriceBandSet, PublicKey, RejectReason, Reopen, Reopened, Resume,
-    Resumed, Roles, SetPriceBand,
+    Resumed, Role, Roles, SetPriceBand,
 };
 use gavel_risk::{Fades, QuoteRate, Reputation};
 use gavel_settlement::LedgerError;
@@ -61,6 +61,13 @@ impl Exchange {
         out: &mut Events<'_>,
     ) -> Result<(), RejectReason> {
         self.exposures.slot(c.account)?;
+        let is_solver = c.roles.has(Role::Solver);
+        let trades = |agent: &Agent| agent.account == c.account && !agent.roles.has(Role::Solver);
+        if (is_solver && self.directory.agents().iter().any(trades))
+            || (!is_solver && self.directory.is_of_solvers(c.account))
+        {
+            return Err(RejectReason::InvalidSettings);
+        }
         self.directory.check_key(&c.key)?;
         let agent = AgentId::new(self.mint(IdKind::Agent));
         let &EnrolAgent { account, key, roles, attributes, .. } = c;

@@ -32,7 +32,7 @@ impl Exchange {
         let terms = self.within_band(decided.terms);
         rank(&mut self.clearing, &terms, out.ranking);
         let rfq = self.rfqs.at_mut(slot);
-        rfq.picking = true;
+        rfq.closed = true;
         let Rfq { id, owner, closes_at, terms, .. } = *rfq;
         let pick_until = closes_at.after(terms.pick_within);
         self.deadlines.set(Due::Rfq(slot), pick_until);
@@ -59,7 +59,7 @@ impl Exchange {
         if rfq.terms.format != Format::BuyersChoice {
             return Err(RejectReason::WrongFormat);
         }
-        if !rfq.picking {
+        if !rfq.closed {
             return Err(RejectReason::WrongState);
         }
         let quote = self.rfqs.quote(c.quote).filter(|quote| quote.rfq == c.rfq);

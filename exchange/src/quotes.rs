@@ -31,7 +31,7 @@ impl Exchange {
         check_signature(rfq, c.signature.as_deref())?;
         check_takes_quotes(rfq, &c.offer)?;
         self.check_may_answer(asker, rfq)?;
-        if rfq.picking {
+        if rfq.closed {
             return Err(RejectReason::TooLate);
         }
         self.check_offer(rfq, &c.offer)?;
@@ -83,7 +83,7 @@ impl Exchange {
         if self.directory.at(asker.slots.agent).fades.is_suspended(self.clock.market_now()) {
             return Err(RejectReason::ProviderSuspended);
         }
-        if rfq.picking || (self.is_past_cutoff(rfq) && is_worse(&c.offer, &quote.offer)) {
+        if rfq.closed || (self.is_past_cutoff(rfq) && is_worse(&c.offer, &quote.offer)) {
             return Err(RejectReason::TooLate);
         }
         self.check_offer(rfq, &c.offer)?;
@@ -152,7 +152,7 @@ impl Exchange {
         if rfq.owner.account == asker.account {
             return Err(RejectReason::SelfTrade);
         }
-        if rfq.picking {
+        if rfq.closed {
             return Err(RejectReason::TooLate);
         }
         if self.rfqs.answer_of(c.rfq, asker.account).is_some() {
@@ -217,7 +217,7 @@ impl Exchange {
     }
 
     /// Adds an answer, and closes an RFQ that waits for nobody else.
-    fn add_answer(&mut self, slot: u32, answer: Quote) {
+    pub(crate) fn add_answer(&mut self, slot: u32, answer: Quote) {
         self.rfqs.place(slot, answer);
         self.exposures.quote_placed(answer.owner.slots.account);
         let rfq = *self.rfqs.at(slot);
@@ -233,12 +233,16 @@ impl Exchange {
     }
 
     /// Removes an answer.
-    fn forget_answer(&mut self, quote: QuoteId) -> Quote {
+    pub(crate) fn forget_answer(&mut self, quote: QuoteId) -> Quote {
         let quote = self.rfqs.cancel_quote(quote);
         self.exposures.quote_ended(quote.owner.slots.account);
         let slot = self.rfqs.slot(quote.rfq).expect("invariant: an answer ends with its RFQ");
         let rfq = *self.rfqs.at(slot);
-        if rfq.directed {
+        if let Some(book) = rfq.bundles {
+            self.rfqs.books.at_mut(book).remove_group(quote.id);
+        }
+        // Its account may have other groups of bundles.
+        if rfq.directed && self.rfqs.answer_of(rfq.id, quote.owner.account).is_none() {
             self.rfqs.invitations.set_answered(&rfq, quote.owner.agent, false);
         }
         quote
@@ -277,7 +281,7 @@ impl Exchange {
     }
 
     /// Returns a live quote of the agent. Somebody else's is as unknown as one that never was.
-    fn own_quote(&self, asker: Owner, quote: QuoteId) -> Result<&Quote, RejectReason> {
+    pub(crate) fn own_quote(&self, asker: Owner, quote: QuoteId) -> Result<&Quote, RejectReason> {
         let quote = self.rfqs.quote(quote);
         let own = quote.filter(|q| q.owner.agent == asker.agent && q.declined.is_none());
         own.ok_or(RejectReason::UnknownQuote)
@@ -303,7 +307,7 @@ fn check_takes_quotes(rfq: &Rfq, offer: &Offer) -> Result<(), RejectReason> {
         Format::FirstPrice => true,
         Format::SecondPrice => !offer.all_or_none,
         Format::BuyersChoice => true,
-        Format::Dutch => false,
+        Format::Dutch | Format::Combinatorial => false,
     };
     if takes { Ok(()) } else { Err(RejectReason::WrongFormat) }
 }

@@ -1,7 +1,7 @@
 //! Opening and canceling RFQs.
 
-use gavel_matcher::limits::RFQS_OPEN_MAX;
-use gavel_matcher::{Dutch, Owner, Rfq, Taken};
+use gavel_matcher::limits::{BUNDLE_RFQS_OPEN_MAX, RFQS_OPEN_MAX};
+use gavel_matcher::{BundleRules, Dutch, Owner, Rfq, Taken};
 use gavel_protocol::limits::AWARDS_PER_RFQ_MAX;
 use gavel_protocol::{
     AccountId, AgentId, CancelKept, CancelRfq, ClientId, DurationNs, Event, IdKind, OpenRfq,
@@ -33,9 +33,15 @@ impl Exchange {
         self.check_invited(asker, c)?;
         self.check_terms(&terms)?;
         let total = terms.reserve.times(terms.quantity).ok_or(RejectReason::AmountOverflow)?;
-        let contracts = contracts_of(&terms, Taken::default());
+        let contracts = match &c.bundles {
+            Some(bundles) => u32::try_from(bundles.items.len()).expect("at most ITEMS_MAX"),
+            None => contracts_of(&terms, Taken::default()),
+        };
         self.exposures.check_rfq(asker.slots.account, total, contracts)?;
         self.check_room(contracts)?;
+        if c.bundles.is_some() && self.rfqs.books.len() >= BUNDLE_RFQS_OPEN_MAX {
+            return Err(RejectReason::TableFull);
+        }
 
         let id = RfqId::new(self.mint(IdKind::Rfq));
         let hold = Hold { account: asker.account, amount: total, currency: terms.currency };
@@ -70,11 +76,14 @@ impl Exchange {
         rfq.signed = c.signature.as_deref().map(SignedRfq::of);
         rfq.directed = !c.invited.is_empty();
         rfq.stopped_before = self.stopped_until_now(c.rfq.capability);
-        let slot = self.rfqs.open(rfq, c.dutch.as_ref().map(Dutch::new));
+        let bundles = c.bundles.as_deref();
+        let bundles = bundles.map(|terms| (BundleRules::of(terms), &*terms.items));
+        let slot = self.rfqs.open(rfq, c.dutch.as_ref().map(Dutch::new), bundles);
         for provider in &c.invited {
             self.rfqs.invite(slot, *provider);
         }
-        self.exposures.rfq_opened(owner.slots.account, contracts_of(&c.rfq, Taken::default()));
+        let promised = self.contracts_promised(self.rfqs.at(slot));
+        self.exposures.rfq_opened(owner.slots.account, promised);
         slot
     }
 
@@ -99,6 +108,9 @@ impl Exchange {
         let rfq = self.rfqs.at(slot);
         if rfq.owner.agent != asker.agent {
             return Err(RejectReason::UnknownRfq);
+        }
+        if rfq.closed && rfq.bundles.is_some() {
+            return Err(RejectReason::TooLate);
         }
         let (buyer, capability) = (rfq.owner.agent, rfq.terms.capability);
         out.push(Event::RfqCanceled(RfqCanceled { rfq: id, buyer, capability }));
@@ -185,6 +197,17 @@ impl Exchange {
             return Err(RejectReason::TermsNotListed);
         }
         Ok(())
+    }
+
+    /// Returns how many contracts an RFQ may still become: of a combinatorial one, one per item.
+    pub(crate) fn contracts_promised(&self, rfq: &Rfq) -> u32 {
+        match rfq.bundles {
+            Some(book) => {
+                let items = self.rfqs.books.at(book).items().len();
+                u32::try_from(items).expect("at most ITEMS_MAX")
+            }
+            None => contracts_of(&rfq.terms, rfq.taken),
+        }
     }
 
     /// Checks that there is room for the RFQ and for the contracts it may become.

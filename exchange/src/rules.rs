@@ -23,18 +23,28 @@ impl Exchange {
         self.directory.capability(capability).is_ok_and(|known| known.listed.terms == terms)
     }
 
-    /// Checks that a price lies in the capability's band.
+    /// Checks that a price per unit lies in the capability's band.
     pub(crate) fn check_band(
         &self,
         capability: CapabilityId,
         price: Micros,
     ) -> Result<(), RejectReason> {
-        match self.directory.capability(capability)?.band {
-            Some(PriceBand { low, high }) if price < low || price > high => {
-                Err(RejectReason::PriceOutsideBand)
-            }
-            Some(_) | None => Ok(()),
-        }
+        self.check_band_of(capability, (price, 1))
+    }
+
+    /// Checks that a price for so many units lies in the capability's band.
+    pub(crate) fn check_band_of(
+        &self,
+        capability: CapabilityId,
+        (price, units): (Micros, u32),
+    ) -> Result<(), RejectReason> {
+        let Some(PriceBand { low, high }) = self.directory.capability(capability)?.band else {
+            return Ok(());
+        };
+        // An end that is too large to multiply is above every price.
+        let is_above_low = low.times(units).is_some_and(|low| price >= low);
+        let is_below_high = high.times(units).is_none_or(|high| price <= high);
+        if is_above_low && is_below_high { Ok(()) } else { Err(RejectReason::PriceOutsideBand) }
     }
 
     /// Checks that nobody needs to sign.

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 use dashmap::DashMap;
 use gavel_protocol::limits::BOOK_SHOWN_MAX;
 use gavel_protocol::{
-    Accepted, AgentId, Book, BookOpened, BookShown, CancelCause, CapabilityId, CloseReason, Codec,
-    Command, Declined, Disclosure, Event, MassQuote, MassQuoteAnswer, Micros, Name, Parties,
-    PrivateEvent, PublicEvent, QuoteLost, QuoteRef, QuoteShown, Ranked, RankedResult,
-    RejectedAnswer, RfqAnnounced, RfqClosed, RfqClosedPublicly, RfqEnded, RfqId, RfqOpened,
-    RfqTaken, RfqTakenPublicly, SequencedAnswer, ServerMessage, SessionId, Standby, StandbyEnded,
-    StandingQuoteCanceled, StreamPosition, TimestampNs,
+    Accepted, AgentId, Book, BookOpened, BookShown, BundlesPosed, CancelCause, CapabilityId,
+    CloseReason, Codec, Command, Declined, Disclosure, Event, MassQuote, MassQuoteAnswer, Micros,
+    Name, Parties, PosedBundle, PrivateEvent, ProblemBundles, PublicEvent, QuoteLost, QuoteShown,
+    Ranked, RankedResult, RejectedAnswer, RfqAnnounced, RfqClosed, RfqClosedPublicly, RfqEnded,
+    RfqId, RfqOpened, RfqTaken, RfqTakenPublicly, SequencedAnswer, ServerMessage, SessionId,
+    Standby, StandbyEnded, StandingQuoteCanceled, StreamPosition, TimestampNs,
 };
 use gavel_sequencer::{Batch, Consumer, Origin, Part, QueryAnswer, StepView};
 use rustc_hash::FxBuildHasher;
@@ -26,6 +26,7 @@ use crate::connection::{Connection, Decision};
 use crate::directory::Directory;
 use crate::lock::lock;
 use crate::metrics::Metrics;
+use crate::problems::{Problems, Solvers};
 use crate::sessions::Sessions;
 use crate::streams::{StreamEvent, StreamKey, Streams};
 
@@ -36,6 +37,7 @@ pub struct FanOut {
     pub(crate) sessions: Sessions,
     pub(crate) streams: Mutex<Streams>,
     pub(crate) blobs: Mutex<BlobIndex>,
+    problems: Problems,
     pub(crate) metrics: Metrics,
     pub(crate) connections: Connections,
     answers: Mutex<Answers>,
@@ -56,6 +58,11 @@ impl FanOut {
     /// Makes one that has seen nothing yet. It must see every batch from the first one on.
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// Lets `solvers` solve the problems of combinatorial RFQs, those first that wait already.
+    pub fn set_solvers(&self, solvers: Box<dyn Solvers>) {
+        self.problems.set_solvers(solvers);
     }
 
     /// Returns the exchange's name, once it is founded.
@@ -85,7 +92,13 @@ impl FanOut {
         }
         let command = &step.stamped.request.command;
         let mut out = Splitter { fan_out: self, streams, command, is_public: false };
+        let mut posed = step.posed;
         for (event, ranking) in step.events_with_ranking() {
+            if let Event::BundlesPosed(e) = event {
+                let (bundles, rest) = posed.split_at(event.posed());
+                posed = rest;
+                out.pose(e, bundles);
+            }
             out.split(event, ranking);
         }
         if out.is_public {
@@ -230,6 +243,14 @@ impl Splitter<'_> {
             Event::RfqTaken(e) => self.take(e),
             Event::BookShown(e) => self.show_book(e, ranking),
             Event::RfqClosed(e) => self.close(e, ranking),
+            Event::ClearingStarted(e) => {
+                if let Some(posed) = edge.problems.started(e) {
+                    let event = PublicEvent::ProblemPosed(Box::new(posed));
+                    self.streams.push(StreamKey::Problems, StreamEvent::Public(event));
+                }
+            }
+            Event::RfqCleared(e) => self.private(e.buyer, PrivateEvent::RfqCleared(*e)),
+            Event::BundleLost(e) => self.private(e.provider, PrivateEvent::BundleLost(*e)),
             Event::QuoteCanceled(e) => {
                 if e.cause != CancelCause::Agent {
                     self.private(e.provider, PrivateEvent::QuoteCanceled(*e));
@@ -279,6 +300,11 @@ impl Splitter<'_> {
             }
             // Sealed until the close, or known to whoever asked for it from the answer.
             Event::QuotePlaced(_)
+            | Event::BundlesQuoted(_)
+            | Event::BundleQuoted(_)
+            | Event::AllocationProposed(_)
+            // Its bundles have gone to solvers.
+            | Event::BundlesPosed(_)
             | Event::QuoteAmended(_)
             | Event::QuotePicked(_)
             | Event::RfqDeclined(_)
@@ -303,6 +329,9 @@ impl Splitter<'_> {
     fn open(&mut self, opened: &RfqOpened) {
         let Command::OpenRfq(command) = self.command else { return };
         lock(&self.fan_out.blobs).opened(opened, &command.invited);
+        if let Some(terms) = &command.bundles {
+            self.fan_out.problems.opened(opened.rfq, terms);
+        }
         let announced = Box::new(RfqAnnounced::of(opened, command));
         if command.invited.is_empty() {
             let key = StreamKey::Capability(opened.terms.capability);
@@ -310,6 +339,16 @@ impl Splitter<'_> {
         }
         for provider in &command.invited {
             self.private(*provider, PrivateEvent::Invited(announced.clone()));
+        }
+    }
+
+    /// Passes bundles of a problem to solvers.
+    fn pose(&mut self, posed: &BundlesPosed, bundles: &[PosedBundle]) {
+        if self.fan_out.problems.add(posed.rfq, bundles) {
+            let (rfq, first, bundles) = (posed.rfq, posed.first, bundles.to_vec());
+            let bundles = ProblemBundles { rfq, first, bundles };
+            let event = PublicEvent::ProblemBundles(Box::new(bundles));
+            self.streams.push(StreamKey::Problems, StreamEvent::Public(event));
         }
     }
 
@@ -333,6 +372,7 @@ impl Splitter<'_> {
         metrics.rfqs_closed.inc();
         metrics.quotes_ranked.inc_by(ranking.len() as u64);
         let invited = lock(&self.fan_out.blobs).closed(closed);
+        self.fan_out.problems.closed(closed.rfq);
         let RfqClosed { rfq, buyer, capability, result, awarded, clearing_price, .. } = *closed;
         let disclosed = match closed.disclosure {
             Disclosure::Nothing => None,
@@ -340,7 +380,11 @@ impl Splitter<'_> {
         };
         let declined = ranking.iter().filter(|e| matches!(e.result, RankedResult::Declined(_)));
         let declined = u32::try_from(declined.count()).unwrap_or(u32::MAX);
-        let quotes = closed.ranked.saturating_sub(declined);
+        // Of a combinatorial RFQ only what stands by or was declined is in the list.
+        let quotes = match closed.bundles {
+            0 => closed.ranked.saturating_sub(declined),
+            bundles => bundles,
+        };
         let ended = RfqEnded { rfq, result, quotes, awarded, clearing_price };
         self.private(buyer, PrivateEvent::RfqEnded(ended));
         for entry in ranking {
@@ -409,7 +453,7 @@ impl Splitter<'_> {
     fn end_standby(&mut self, ended: &StandbyEnded) {
         let StandbyEnded { rfq, provider, quote, rank, winning_price, .. } = *ended;
         if let Some(reason) = ended.reason {
-            let (quote, rank) = (QuoteRef::Sealed(quote), Some(rank));
+            let rank = Some(rank);
             let lost = QuoteLost { rfq, quote, reason, rank, winning_price };
             self.private(provider, PrivateEvent::QuoteLost(lost));
         }

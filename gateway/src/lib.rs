@@ -19,6 +19,7 @@ mod http;
 pub mod limits;
 mod lock;
 mod metrics;
+mod problems;
 #[cfg(test)]
 mod samples;
 mod serve;
@@ -31,4 +32,5 @@ mod verify;
 
 pub use endpoint::{Gateway, GatewayConfig, GatewayError};
 pub use fan_out::FanOut;
+pub use problems::Solvers;
 pub use tls::{Identity, IdentityError};

@@ -7,7 +7,7 @@ use gavel_protocol::{
     QuotePlaced, QuoteRef, Ranked, Request, RfqClosed, RfqId, RfqOpened, RfqResult, RfqTerms,
     Roles, Settings, Stamped, StandingQuoteSet, TimestampNs,
 };
-use gavel_sequencer::{Batch, Origin, Step};
+use gavel_sequencer::{Batch, Origin};
 
 pub(crate) const OPERATOR: AgentId = AgentId::new(1);
 pub(crate) const BUYER: AgentId = AgentId::new(11);
@@ -90,6 +90,7 @@ pub(crate) fn rfq_closed(ranked: u32) -> RfqClosed {
         capability: CAPABILITY,
         result: RfqResult::Awarded,
         awarded: 1,
+        bundles: 0,
         clearing_price: Some(Micros::new(30)),
         disclosure: Disclosure::ClearingPrice,
         ranked,
@@ -152,6 +153,7 @@ pub(crate) fn awarded() -> Awarded {
         start_due: None,
         delivery_due: at(99_999),
         takes_over: None,
+        bundle: None,
     }
 }
 
@@ -198,16 +200,8 @@ impl Batches {
         self.seq += 1;
         self.batch.events.extend_from_slice(events);
         self.batch.ranking.extend_from_slice(ranking);
-        self.batch.steps.push(Step {
-            stamped: Stamped {
-                seq: self.seq,
-                ts_event: at(self.seq),
-                request: Request { agent: BUYER, command },
-            },
-            origin,
-            events_end: self.batch.events.len(),
-            ranking_end: self.batch.ranking.len(),
-        });
+        let request = Request { agent: BUYER, command };
+        self.batch.end_step(Stamped { seq: self.seq, ts_event: at(self.seq), request }, origin);
         self
     }
 

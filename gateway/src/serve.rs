@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gavel_protocol::{
-    AgentId, CloseReason, Codec, Command, DurationNs, Nonce, RejectReason, Request, SessionId,
-    SessionLost, Subscribe, Topic,
+    AgentId, CloseReason, Codec, Command, DurationNs, Nonce, RejectReason, Request, Role,
+    SessionId, SessionLost, Subscribe, Topic,
 };
 use gavel_sequencer::{Inbox, Origin, Submission};
 use quinn::crypto::rustls::HandshakeData;
@@ -290,6 +290,9 @@ impl Reader<'_> {
         let known = match topic {
             Topic::Capability(capability) => fan_out.directory.is_listed(capability),
             Topic::Private | Topic::Exchange => true,
+            Topic::Problems => {
+                self.session.member().is_some_and(|member| member.roles.has(Role::Solver))
+            }
         };
         let Some(member) = self.session.member().filter(|_| known) else {
             return SubscribeResult::UnknownTopic;

@@ -1,4 +1,5 @@
-//! The numbered streams of events: one per agent, one per capability, one for the exchange. Each
+//! The numbered streams of events: one per agent, one per capability, one of
+//! problems, one for the exchange. Each
 //! keeps its latest events, so that a subscriber that comes back misses none.
 
 use std::collections::{HashMap, VecDeque};
@@ -20,6 +21,7 @@ use crate::session::SubscribeResult;
 pub(crate) enum StreamKey {
     Exchange,
     Capability(CapabilityId),
+    Problems,
     Private(AgentId),
 }
 
@@ -30,6 +32,7 @@ impl StreamKey {
             Topic::Private => Self::Private(agent),
             Topic::Exchange => Self::Exchange,
             Topic::Capability(capability) => Self::Capability(capability),
+            Topic::Problems => Self::Problems,
         }
     }
 }

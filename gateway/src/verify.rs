@@ -14,8 +14,8 @@ use std::thread;
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use gavel_protocol::{
-    AgentId, Command, Digest, Name, OpenRfq, PublicKey, PublicTerms, RejectReason, RejectedAnswer,
-    RfqSignature, ServerMessage, commitment_bytes, rfq_bytes,
+    AgentId, Command, Digest, Name, OpenRfq, PublicBundleTerms, PublicKey, PublicTerms,
+    RejectReason, RejectedAnswer, RfqSignature, ServerMessage, commitment_bytes, rfq_bytes,
 };
 use gavel_sequencer::{Inbox, Lane, Submission};
 
@@ -195,7 +195,9 @@ fn verify(command: &Command, exchange: &Name, key: &VerifyingKey) -> Result<(), 
 fn is_about(open: &OpenRfq, signed: &RfqSignature) -> bool {
     let hash = |bytes: &[u8]| Digest::new(*blake3::hash(bytes).as_bytes());
     let commitment = hash(&commitment_bytes(&signed.salt, open));
-    let public = rfq_bytes(&PublicTerms::of(&open.rfq), open.dutch.as_ref(), &commitment);
+    let bundles = open.bundles.as_deref().map(PublicBundleTerms::of);
+    let (terms, dutch) = (PublicTerms::of(&open.rfq), open.dutch.as_ref());
+    let public = rfq_bytes(&terms, dutch, bundles.as_ref(), &commitment);
     signed.commitment == commitment && signed.digest == hash(&public)
 }
 
@@ -234,7 +236,7 @@ mod tests {
         let mut open = OpenRfq::plain(ClientId::new(1), terms);
         let hash = |bytes: &[u8]| Digest::new(*blake3::hash(bytes).as_bytes());
         let commitment = hash(&commitment_bytes(&DIGEST, &open));
-        let digest = hash(&rfq_bytes(&PublicTerms::of(&terms), None, &commitment));
+        let digest = hash(&rfq_bytes(&PublicTerms::of(&terms), None, None, &commitment));
         let signature = unsigned();
         let signed = RfqSignature { salt: DIGEST, commitment, digest, signature };
         open.signature = Some(Box::new(signed));

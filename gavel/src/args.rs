@@ -136,6 +136,10 @@ pub struct UpArgs {
     /// Where the core runs.
     #[arg(long, value_enum, default_value_t = LayoutArg::Inline)]
     pub layout: LayoutArg,
+    /// Threads that solve the problems of combinatorial RFQs. They sleep unless there is one. With none,
+    /// the exchange's own first answers and those of solvers from outside stand.
+    #[arg(long, default_value_t = 1)]
+    pub solvers: usize,
     /// Have huge pages: a market with many standing quotes is faster then, and an idle exchange
     /// takes six times the memory.
     #[arg(long)]

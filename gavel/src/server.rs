@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use gavel_exchange::Exchange;
-use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity};
-use gavel_protocol::{Digest, Found, Name, PublicKey, Settings};
+use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity, Solvers};
+use gavel_protocol::{
+    AgentId, Command, Digest, Found, Name, Problem, ProposeAllocation, PublicKey, Request, RfqId,
+    Settings,
+};
 use gavel_sequencer::journal::{Head, SqliteJournal};
-use gavel_sequencer::{Auditor, Inbox, Layout, Sequencer, SequencerConfig, Status};
+use gavel_sequencer::{Auditor, Inbox, Layout, Sequencer, SequencerConfig, Status, Submission};
+use gavel_solver::{PoolHandle, SolverPool};
 use object_store::local::LocalFileSystem;
 
 use crate::data_dir::{DataDir, OPERATOR, Whereabouts, random_bytes};
@@ -35,6 +39,8 @@ pub struct ServerConfig {
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// Where the core runs.
     pub layout: Layout,
+    /// Threads that solve the problems of combinatorial RFQs.
+    pub solvers: usize,
     /// The exchange's name, if it is founded now.
     pub name: Name,
     /// What is charged and asked for, if it is founded now.
@@ -44,6 +50,7 @@ pub struct ServerConfig {
 /// A running exchange.
 pub struct Server {
     gateway: Gateway,
+    pool: SolverPool,
     sequencer: Sequencer,
     fan_out: Arc<FanOut>,
     whereabouts: Whereabouts,
@@ -52,7 +59,8 @@ pub struct Server {
 impl Server {
     /// Recovers, founds or resumes the exchange, and serves.
     pub async fn start(config: ServerConfig) -> anyhow::Result<Self> {
-        let ServerConfig { data, quic, http, certificate, layout, name, settings } = config;
+        let ServerConfig { data, quic, http, certificate, layout, solvers, name, settings } =
+            config;
         data.make()?;
         let journal = SqliteJournal::open(&data.journal()).await?;
         if journal.head() == Head::EMPTY && data.whereabouts().is_ok() {
@@ -73,6 +81,7 @@ impl Server {
         let config = SequencerConfig { layout, found, alive: Some(data.alive()) };
         let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await?;
         until_founded(&fan_out, &sequencer.status()).await?;
+        let pool = start_pool(solvers, inbox.clone(), &fan_out)?;
 
         let identity = match certificate {
             Some((certificate, key)) => Identity::load(&certificate, &key)?,
@@ -91,7 +100,7 @@ impl Server {
             fingerprint: gateway.fingerprint().into(),
         };
         data.note_whereabouts(&whereabouts)?;
-        Ok(Self { gateway, sequencer, fan_out, whereabouts })
+        Ok(Self { gateway, pool, sequencer, fan_out, whereabouts })
     }
 
     /// Returns where it can be found.
@@ -117,8 +126,41 @@ impl Server {
     /// Closes the doors, finishes what is inside, and returns the exchange as it is then.
     pub async fn stop(self) -> anyhow::Result<Exchange> {
         self.gateway.shutdown().await;
+        tokio::task::spawn_blocking(|| self.pool.stop()).await.context("a solver is stuck")?;
         self.sequencer.stop().await.context("the core has stopped by itself")
     }
+}
+
+/// The exchange's own solvers, as the gateway's fan-out knows them.
+struct Pool(PoolHandle);
+
+impl Solvers for Pool {
+    fn pose(&self, problem: Problem) {
+        self.0.pose(problem);
+    }
+
+    fn forget(&self, rfq: RfqId) {
+        self.0.forget(rfq);
+    }
+}
+
+/// Starts the exchange's own solvers. What they propose takes its place in the order like anything
+/// else.
+fn start_pool(threads: usize, inbox: Inbox, fan_out: &FanOut) -> anyhow::Result<SolverPool> {
+    let propose = move |proposal: ProposeAllocation| {
+        let command = Command::ProposeAllocation(Box::new(proposal));
+        let request = Request { agent: AgentId::EXCHANGE, command };
+        let submission = Submission { origin: None, sequenced_answer: false, request };
+        // With a full lane the answer is lost, and the best so far stands.
+        if inbox.submit(submission).is_ok() {
+            inbox.wake();
+        }
+    };
+    let pool = SolverPool::start(threads, propose).context("cannot start a solver")?;
+    if threads > 0 {
+        fan_out.set_solvers(Box::new(Pool(pool.handle())));
+    }
+    Ok(pool)
 }
 
 async fn until_founded(fan_out: &FanOut, status: &Status) -> anyhow::Result<()> {

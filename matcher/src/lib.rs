@@ -9,7 +9,9 @@
 
 extern crate alloc;
 
+mod allocation;
 mod book;
+mod bundles;
 mod chain;
 mod clearing;
 mod dutch;
@@ -19,8 +21,14 @@ mod invitations;
 pub mod limits;
 mod owner;
 mod rfqs;
+mod singles;
 mod standing;
 
+pub use allocation::{Problem, Scratch, load_of, worth_of};
+pub use bundles::{
+    Allocation, BundleBook, BundleBookRecord, BundleBooks, BundleClearing, BundleRules,
+    BundlesOfQuote, Fate, GroupAtClose, Phase, PlacedBundle,
+};
 pub use chain::{Chain, Links};
 pub use clearing::{Candidate, Clearing, Fill, clear, rank};
 pub use dutch::{Dutch, Exclusive};

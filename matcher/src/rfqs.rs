@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use gavel_protocol::{
-    AccountId, AgentId, CapabilityId, DurationNs, Micros, NoQuoteReason, Offer, QuoteId,
+    AccountId, AgentId, CapabilityId, DurationNs, Item, Micros, NoQuoteReason, Offer, QuoteId,
     RejectReason, RfqId, RfqTerms, SignedRfq, TimestampNs,
 };
 use hashbrown::HashMap;
@@ -11,6 +11,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 use slab::Slab;
 
+use crate::bundles::{BundleBooks, BundleRules};
 use crate::chain::{Chain, Links};
 use crate::dutch::Dutch;
 use crate::index::{self, Index};
@@ -37,10 +38,12 @@ pub struct Rfq {
     pub stopped_before: DurationNs,
     /// What was taken of it already, if it is Dutch.
     pub taken: Taken,
-    /// Whether it is closed, and the buyer is picking.
-    pub picking: bool,
+    /// Whether it takes no more answers: the buyer is picking, or an allocation is sought.
+    pub closed: bool,
     /// Whether only those who are invited may answer.
     pub directed: bool,
+    /// Where its bundles are, if it is combinatorial.
+    pub bundles: Option<u32>,
     /// Where its price curve is, if it is Dutch.
     dutch: Option<u32>,
     pub(crate) invitations: Chain,
@@ -91,6 +94,8 @@ pub struct Rfqs {
     rfqs: Slab<Rfq>,
     rfq_slots: Index,
     dutch: Slab<Dutch>,
+    /// What the combinatorial ones have collected.
+    pub books: BundleBooks,
     /// Who was invited to what.
     pub invitations: Invitations,
     quotes: Slab<Quote>,
@@ -127,8 +132,9 @@ impl Rfq {
             signed: None,
             stopped_before: DurationNs::ZERO,
             taken: Taken::default(),
-            picking: false,
+            closed: false,
             directed: false,
+            bundles: None,
             dutch: None,
             invitations: Chain::default(),
             quotes: Chain::default(),
@@ -176,6 +182,7 @@ impl Rfqs {
             rfqs: Slab::with_capacity(RFQS_OPEN_MAX as usize),
             rfq_slots: Index::new(RFQS_OPEN_MAX),
             dutch: Slab::with_capacity(RFQS_OPEN_MAX as usize),
+            books: BundleBooks::default(),
             invitations: Invitations::new(),
             quotes: Slab::with_capacity(QUOTES_LIVE_MAX as usize),
             quote_slots: Index::new(QUOTES_LIVE_MAX),
@@ -199,7 +206,12 @@ impl Rfqs {
     }
 
     /// Adds an RFQ, and returns its slot: a small number that is its own while it is open.
-    pub fn open(&mut self, rfq: Rfq, dutch: Option<Dutch>) -> u32 {
+    pub fn open(
+        &mut self,
+        rfq: Rfq,
+        dutch: Option<Dutch>,
+        bundles: Option<(BundleRules, &[Item])>,
+    ) -> u32 {
         assert!(self.len() < RFQS_OPEN_MAX as usize, "invariant: room is checked before");
         assert!(self.slot(rfq.id).is_none(), "invariant: an RFQ is opened once: {}", rfq.id);
         let slot = slot(self.rfqs.insert(rfq));
@@ -209,6 +221,8 @@ impl Rfqs {
             self.rfqs[slot as usize].dutch =
                 Some(u32::try_from(place).expect("fewer than RFQS_OPEN_MAX"));
         }
+        self.rfqs[slot as usize].bundles =
+            bundles.map(|(rules, items)| self.books.open(rules, items));
         let mine = of_agent(&mut self.of_agents, rfq.owner.slots.agent);
         mine.rfqs.push(&mut self.rfqs, slot, of_buyer);
         if !rfq.directed {
@@ -380,7 +394,7 @@ impl Rfqs {
             next = self.quotes[at as usize].in_rfq.after();
             ended(&self.forget_quote(at));
         }
-        let Rfq { owner, directed, terms, invitations, dutch, .. } = *self.at(slot);
+        let Rfq { owner, directed, terms, invitations, dutch, bundles, .. } = *self.at(slot);
         let mine = of_agent(&mut self.of_agents, owner.slots.agent);
         mine.rfqs.remove(&mut self.rfqs, slot, of_buyer);
         if !directed {
@@ -392,6 +406,9 @@ impl Rfqs {
         self.invitations.forget(invitations);
         if let Some(place) = dutch {
             self.dutch.remove(place as usize);
+        }
+        if let Some(book) = bundles {
+            self.books.close(book);
         }
         let rfq = self.rfqs.remove(slot as usize);
         self.rfq_slots.remove(index::hash([rfq.id.raw()]), slot);

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use serde::{Deserialize, Serialize};
 
+use crate::bundles::{BundleTerms, ProposeAllocation, QuoteBundles};
 use crate::codec::payloads;
 use crate::ids::{
     AccountId, AgentId, CapabilityId, ClientId, ContractId, Digest, PublicKey, QuoteId, RfqId,
@@ -106,6 +107,10 @@ templates! {
         37 Reopen(Reopen),
         /// Sets the band that prices of a capability must lie in (operator).
         38 SetPriceBand(SetPriceBand),
+        /// Quotes bundles for a combinatorial RFQ.
+        39 QuoteBundles(Box<QuoteBundles>),
+        /// Proposes which bundles win (solver).
+        40 ProposeAllocation(Box<ProposeAllocation>),
         /// Founds the exchange: the first command of every journal. Never on the wire.
         48 Found(Box<Found>),
         /// Opens a session. Never on the wire: the gateway makes it of a logon request.
@@ -180,6 +185,8 @@ record! {
         pub invited: Vec<AgentId>,
         /// How the price rises, if the format is Dutch.
         pub dutch: Option<DutchTerms>,
+        /// What is asked for, if the format is combinatorial.
+        pub bundles: Option<Box<BundleTerms>>,
         /// The buyer's signature.
         pub signature: Option<Box<RfqSignature>>,
     }
@@ -503,6 +510,8 @@ choice! {
         Dutch,
         /// The book is shown to the buyer at the close, and it picks.
         BuyersChoice,
+        /// Bundles of several items compete; those win that gain the buyer most together.
+        Combinatorial,
     }
 
     /// Why a provider does not quote.
@@ -559,9 +568,9 @@ choice! {
 }
 
 impl OpenRfq {
-    /// Returns the command for an unsigned RFQ that is open to all, and not Dutch.
+    /// Returns the command for an unsigned RFQ that is open to all, neither Dutch nor combinatorial.
     pub fn plain(client_id: ClientId, rfq: RfqTerms) -> Self {
-        Self { client_id, rfq, invited: Vec::new(), dutch: None, signature: None }
+        Self { client_id, rfq, invited: Vec::new(), dutch: None, bundles: None, signature: None }
     }
 }
 
@@ -578,6 +587,7 @@ impl Command {
             Self::Deliver(c) => Some(c.client_id),
             Self::AcceptDelivery(c) => Some(c.client_id),
             Self::DeclineRfq(c) => Some(c.client_id),
+            Self::QuoteBundles(c) => Some(c.client_id),
             Self::TakeRfq(c) => Some(c.client_id),
             Self::PickQuote(c) => Some(c.client_id),
             Self::MassCancel(c) => Some(c.client_id),
@@ -592,6 +602,7 @@ impl Command {
             Self::SetStandingQuote(_)
             | Self::CancelStandingQuote(_)
             | Self::MassQuote(_)
+            | Self::ProposeAllocation(_)
             | Self::Found(_)
             | Self::Logon(_)
             | Self::SessionLost(_)
@@ -611,6 +622,8 @@ impl Command {
             Self::OpenRfq(_)
             | Self::CancelRfq(_)
             | Self::PlaceQuote(_)
+            | Self::QuoteBundles(_)
+            | Self::ProposeAllocation(_)
             | Self::AmendQuote(_)
             | Self::CancelQuote(_)
             | Self::SetStandingQuote(_)

@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+mod bundles;
 mod codec;
 mod command;
 mod event;
@@ -26,6 +27,7 @@ mod template;
 mod terms;
 mod time;
 
+pub use bundles::*;
 pub use codec::{Codec, DecodeError};
 pub use command::*;
 pub use event::*;
@@ -43,4 +45,4 @@ pub use terms::*;
 pub use time::{DurationNs, TimestampNs};
 
 /// The rules that this build applies. A journal is replayed only by a build of the same number.
-pub const RULES_VERSION: u32 = 2;
+pub const RULES_VERSION: u32 = 3;

@@ -15,6 +15,24 @@ pub const MASS_QUOTE_LINES_MAX: usize = 1_000;
 /// Providers that one RFQ may invite.
 pub const INVITED_MAX: usize = 64;
 
+/// Items of a combinatorial RFQ.
+pub const ITEMS_MAX: usize = 256;
+
+/// Bundles of one command.
+pub const BUNDLES_PER_COMMAND_MAX: usize = 256;
+
+/// Bundles that one RFQ may collect.
+pub const BUNDLES_PER_RFQ_MAX: usize = 4_096;
+
+/// The largest load of an item, and the largest capacity of a group. The loads of as many items as
+/// there may be fit a `u32`.
+pub const LOAD_MAX: u32 = 1_048_576;
+
+const _: () = assert!(ITEMS_MAX as u64 * LOAD_MAX as u64 <= u32::MAX as u64);
+
+/// The longest time that an allocation of bundles may be sought.
+pub const CLEARING_MAX: DurationNs = DurationNs::from_secs(60);
+
 /// Points of a Dutch RFQ's price curve.
 pub const CURVE_POINTS_MAX: usize = 16;
 
@@ -38,6 +56,9 @@ pub const LATENCY_MS_MAX: u32 = 3_600_000;
 
 /// Standing quotes, and open RFQs, in a snapshot of a capability's book.
 pub const BOOK_LINES_MAX: usize = 256;
+
+/// Items of all the RFQs in such a snapshot: with them it fits a frame.
+pub const BOOK_ITEMS_MAX: usize = 4_096;
 
 /// Bytes of one blob.
 pub const BLOB_BYTES_MAX: u64 = 16 * 1024 * 1024;

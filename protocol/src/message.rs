@@ -388,6 +388,8 @@ choice! {
         Exchange,
         /// RFQs and standing quotes of one capability.
         Capability(CapabilityId),
+        /// The problems of combinatorial RFQs that admit solvers from outside; for solvers.
+        Problems,
     }
 
     /// What a query asks for.

@@ -78,8 +78,8 @@ macro_rules! reasons {
 reasons! {
     /// Why a command was rejected; the state is unchanged.
     ///
-    /// Where several apply, the one with the lowest number is given. Numbers below 100 are given by
-    /// the edge before the command has a place in the order; the rest by the core.
+    /// Where several apply, the one that comes first here is given. Numbers never change; those below 100 are given by
+    /// the edge before the command has a place in the order, the rest by the core.
     RejectReason {
         1 MalformedPayload permanent
             "the payload is not a value of its template",
@@ -150,6 +150,12 @@ reasons! {
         107 InvalidCurve permanent
             "the price curve does not rise from point to point to the reserve within the window",
             "name 2 to 16 points, later and not lower each, the last one at the reserve";
+        153 InvalidItems permanent
+            "a combinatorial RFQ has no items or too many, one is outside its limits, or their reserves are not the RFQ's",
+            "name 1 to 256 items whose reserves add up to the RFQ's, and loads of at most 1,048,576";
+        154 InvalidBundle permanent
+            "a bundle is empty, or names an item that the RFQ does not have",
+            "name at least one of the RFQ's items, each once";
         108 InvalidBand permanent
             "the price band is empty or inverted",
             "name a lowest price above zero and a highest not below it";
@@ -159,6 +165,9 @@ reasons! {
         110 FormatNotAllowed permanent
             "the format does not go with another term of the RFQ",
             "see the table of formats in the protocol document";
+        155 PaymentRuleNotAllowed permanent
+            "VCG payments do not go with an RFQ that awards all or none: they can be more than is held",
+            "ask for core payments or pay as bid";
         111 AmountOverflow permanent
             "an amount or a sum does not fit",
             "use smaller amounts";
@@ -255,6 +264,24 @@ reasons! {
         142 Exclusive transient
             "another provider has the first word",
             "wait until its time is over";
+        156 NotClearing transient
+            "the RFQ still takes quotes, or its problem is not out yet",
+            "wait for its problem";
+        157 InfeasibleAllocation permanent
+            "the winners may not all win: one does not compete, one comes twice, an item is awarded twice, a group or its capacity is overdrawn, or not all items are awarded where all or none are",
+            "name bundles of the problem that go together";
+        158 SurplusMismatch permanent
+            "the surplus is not what the winners come to",
+            "recompute it: reserves of the awarded items, each once, less the scores";
+        159 FalseBound permanent
+            "the bound is below what can be reached, or its prices do not prove it",
+            "name a bound that the prices prove";
+        160 InvalidPayments permanent
+            "payments are not one per winner, or one is below what is asked or above the reserves",
+            "name one for each winner, between its price and the reserves of its items";
+        161 NotBetter permanent
+            "the allocation is no better than the best so far, and proves no more",
+            "propose a better one";
         143 WrongState permanent
             "the contract is not in a state that allows this",
             "see the table of contract states";
@@ -324,6 +351,12 @@ reasons! {
         12 Tied permanent
             "the same score as the last winner, but later",
             "quote earlier or lower";
+        15 BundleLost permanent
+            "the bundle's items went to bundles that gain the buyer more",
+            "quote lower, or on other items";
+        16 GroupUsedUp permanent
+            "another bundle of its group won, or those that won use up its capacity",
+            "nothing: the group got what it may";
         13 Cover permanent
             "the best of the losing quotes",
             "quote lower";
@@ -345,7 +378,9 @@ impl LossReason {
             // Bid was below auction floor.
             Self::AboveReserve => 100,
             // Lost to higher bid.
-            Self::Tied | Self::Cover | Self::Outscored => 102,
+            Self::Tied | Self::Cover | Self::Outscored | Self::BundleLost | Self::GroupUsedUp => {
+                102
+            }
             // Lost to a bid for a PMP deal.
             Self::DoneAway => 103,
             // Buyer seat blocked.
@@ -403,13 +438,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_grow_with_precedence() {
-        for all in [
+    fn a_number_stands_for_one_reason() {
+        for mut all in [
             RejectReason::ALL.iter().map(|r| r.code()).collect::<alloc::vec::Vec<_>>(),
             LossReason::ALL.iter().map(|r| r.code()).collect(),
             CloseReason::ALL.iter().map(|r| r.code()).collect(),
         ] {
-            assert!(all.is_sorted_by(|a, b| a < b), "{all:?}");
+            let reasons = all.len();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), reasons, "{all:?}");
         }
     }
 }

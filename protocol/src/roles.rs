@@ -16,6 +16,8 @@ choice! {
         Provider,
         /// May enrol, list, deposit and halt.
         Operator,
+        /// May propose allocations of bundles. Nobody of its account may trade.
+        Solver,
     }
 
     /// What may be true of a provider, as the operator has found.
@@ -60,11 +62,15 @@ impl Roles {
     /// The operator.
     pub const OPERATOR: Self = Self(0b100);
 
+    /// A solver from outside.
+    pub const SOLVER: Self = Self(0b1000);
+
     const fn bit(role: Role) -> u8 {
         match role {
             Role::Buyer => 0b001,
             Role::Provider => 0b010,
             Role::Operator => 0b100,
+            Role::Solver => 0b1000,
         }
     }
 
@@ -80,7 +86,8 @@ impl Roles {
     }
 
     fn iter(self) -> impl Iterator<Item = Role> {
-        [Role::Buyer, Role::Provider, Role::Operator].into_iter().filter(move |r| self.has(*r))
+        let roles = [Role::Buyer, Role::Provider, Role::Operator, Role::Solver];
+        roles.into_iter().filter(move |r| self.has(*r))
     }
 }
 

@@ -8,6 +8,7 @@
 
 use alloc::vec::Vec;
 
+use crate::bundles::{Bundle, BundleGroup, GroupRule, NewGroup, PublicBundleTerms};
 use crate::command::{
     AmendQuote, Command, DutchTerms, OpenRfq, PlaceQuote, QuoteTarget, Signature, TakeRfq,
 };
@@ -115,6 +116,39 @@ impl Canonical {
             .option(offer.standby_until, |out, until| out.u64(until.nanos()))
     }
 
+    fn bundle_terms(self, terms: &PublicBundleTerms) -> Self {
+        self.list(&terms.items, |out, item| out.u32(item.quantity).u32(item.load))
+            .flag(terms.free_disposal)
+            .flag(terms.all_or_none)
+            .bytes(&[terms.payment as u8])
+            .u64(terms.clearing_within.nanos())
+            .flag(terms.external_solvers)
+    }
+
+    fn rule(self, rule: GroupRule) -> Self {
+        match rule {
+            GroupRule::Xor => self.bytes(&[0]),
+            GroupRule::Or(capacity) => self.bytes(&[1]).u32(capacity),
+        }
+    }
+
+    fn group(self, group: &BundleGroup) -> Self {
+        match group {
+            BundleGroup::New(NewGroup { rule, valid_until, standby_until }) => self
+                .bytes(&[0])
+                .rule(*rule)
+                .u64(valid_until.nanos())
+                .option(*standby_until, |out, until| out.u64(until.nanos())),
+            BundleGroup::Existing(quote) => self.bytes(&[1]).u64(quote.raw()),
+        }
+    }
+
+    /// Items are four words of 8 bytes: item `i` is bit `i % 64` of word `i / 64`.
+    fn bundle(self, bundle: &Bundle) -> Self {
+        let items = bundle.items.words().iter().fold(self, |out, word| out.u64(*word));
+        items.i64(bundle.price.raw()).u32(bundle.latency_ms)
+    }
+
     fn envelope(self, envelope: &OfferEnvelope) -> Self {
         self.u64(envelope.capability.raw())
             .bytes(envelope.terms.as_bytes())
@@ -136,15 +170,24 @@ pub fn commitment_bytes(salt: &Digest, open: &OpenRfq) -> Vec<u8> {
         .flag(terms.top_up)
         .bytes(&[terms.disclosure as u8])
         .list(&open.invited, |out, agent: &AgentId| out.u64(agent.raw()))
+        .option(open.bundles.as_deref(), |out, bundles| {
+            out.list(&bundles.items, |out, item| out.i64(item.reserve.raw()))
+        })
         .0
 }
 
 /// Returns what the digest of an RFQ is the BLAKE3 hash of: what everybody who may answer it knows of
 /// it, and the commitment to the rest.
-pub fn rfq_bytes(terms: &PublicTerms, dutch: Option<&DutchTerms>, commitment: &Digest) -> Vec<u8> {
+pub fn rfq_bytes(
+    terms: &PublicTerms,
+    dutch: Option<&DutchTerms>,
+    bundles: Option<&PublicBundleTerms>,
+    commitment: &Digest,
+) -> Vec<u8> {
     Canonical(b"gavel rfq public 1\0".to_vec())
         .terms(terms)
         .option(dutch, Canonical::dutch)
+        .option(bundles, Canonical::bundle_terms)
         .bytes(commitment.as_bytes())
         .0
 }
@@ -163,6 +206,9 @@ impl Command {
     /// Returns whether the command carries a signature.
     pub fn is_signed(&self) -> bool {
         if let Self::OpenRfq(c) = self {
+            return c.signature.is_some();
+        }
+        if let Self::QuoteBundles(c) = self {
             return c.signature.is_some();
         }
         if let Self::PlaceQuote(PlaceQuote { signature, .. })
@@ -193,6 +239,12 @@ impl Command {
                 let out = about(out, &signed.rfq_digest, c.rfq).offer(&c.offer);
                 Some((&signed.signature, out.0))
             }
+            Self::QuoteBundles(c) => {
+                let signed = c.signature.as_deref()?;
+                let out = message(b"gavel bundles 1\0", c.client_id);
+                let out = about(out, &signed.rfq_digest, c.rfq).group(&c.group);
+                Some((&signed.signature, out.list(&c.bundles, Canonical::bundle).0))
+            }
             Self::AmendQuote(c) => {
                 let signed = c.signature.as_deref()?;
                 let out = message(b"gavel amend 1\0", c.client_id);
@@ -215,6 +267,7 @@ impl Command {
             }
             Self::CancelRfq(_)
             | Self::CancelQuote(_)
+            | Self::ProposeAllocation(_)
             | Self::SetStandingQuote(_)
             | Self::CancelStandingQuote(_)
             | Self::StartWork(_)

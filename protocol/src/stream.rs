@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use serde::{Deserialize, Serialize};
 
+use crate::bundles::{BundleLost, ProblemBundles, ProblemPosed, PublicBundleTerms, RfqCleared};
 use crate::codec::payloads;
 use crate::command::{DutchTerms, NoQuoteReason, OpenRfq, RfqSignature, record};
 use crate::event::{
@@ -65,6 +66,10 @@ templates! {
         114 ProviderSuspended(ProviderSuspended),
         /// Units of a Dutch RFQ that the agent was invited to were taken.
         115 InvitedRfqTaken(RfqTakenPublicly),
+        /// The agent's combinatorial RFQ was cleared.
+        116 RfqCleared(RfqCleared),
+        /// One of the agent's bundles lost.
+        117 BundleLost(BundleLost),
     }
 }
 
@@ -92,6 +97,10 @@ templates! {
         136 RfqTakenPublicly(RfqTakenPublicly),
         /// The band that prices must lie in was set (topic: its capability).
         137 PriceBandSet(PriceBandSet),
+        /// A combinatorial RFQ is being cleared (topic: problems).
+        138 ProblemPosed(Box<ProblemPosed>),
+        /// Bundles of its problem (topic: problems).
+        139 ProblemBundles(Box<ProblemBundles>),
     }
 }
 
@@ -225,6 +234,8 @@ record! {
         pub terms: PublicTerms,
         /// How the price rises, if the format is Dutch.
         pub dutch: Option<DutchTerms>,
+        /// What is asked for, if the format is combinatorial.
+        pub bundles: Option<PublicBundleTerms>,
         /// What the buyer has signed, if it has.
         pub signed: Option<SignedRfq>,
     }
@@ -268,6 +279,7 @@ impl RfqAnnounced {
             closes_at: opened.closes_at,
             terms: PublicTerms::of(&opened.terms),
             dutch: command.dutch.clone(),
+            bundles: command.bundles.as_deref().map(PublicBundleTerms::of),
             signed: command.signature.as_deref().map(SignedRfq::of),
         }
     }

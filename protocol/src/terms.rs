@@ -24,6 +24,8 @@ macro_rules! plain {
     )+};
 }
 
+pub(crate) use plain;
+
 plain! {
     /// What an RFQ asks for, and how it is awarded.
     pub struct RfqTerms {
@@ -31,11 +33,12 @@ plain! {
         pub capability: CapabilityId,
         /// What it is paid in: the capability's currency.
         pub currency: Currency,
-        /// Units of work.
+        /// Units of work; 1 if the format is combinatorial: its items have units of their own.
         pub quantity: u32,
         /// Whether the units may go to several providers.
         pub split: bool,
-        /// The most that the buyer pays per unit. Nobody else learns it, unless the format is Dutch.
+        /// The most that the buyer pays per unit; for all items together if the format is
+        /// combinatorial. Nobody else learns it, unless the format is Dutch.
         pub reserve: Micros,
         /// How it is cleared.
         pub format: Format,

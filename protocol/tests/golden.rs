@@ -139,6 +139,7 @@ fn commands() -> Vec<Command> {
             rfq: terms(),
             invited: vec![AGENT, AgentId::new(0x13)],
             dutch: Some(dutch()),
+            bundles: Some(Box::new(bundle_terms())),
             signature: Some(Box::new(RfqSignature {
                 salt: DIGEST,
                 commitment: DIGEST,
@@ -171,7 +172,7 @@ fn commands() -> Vec<Command> {
             rfq: RFQ,
             quantity: 2,
             limit: PRICE,
-            signature: quote_signature,
+            signature: quote_signature.clone(),
         }),
         Command::PickQuote(PickQuote { client_id, rfq: RFQ, quote: QUOTE }),
         Command::MassQuote(MassQuote { lines: vec![standing_quote(3), standing_quote(4)] }),
@@ -211,6 +212,25 @@ fn commands() -> Vec<Command> {
         Command::Halt(Halt { client_id, capability: Some(CAPABILITY) }),
         Command::Reopen(Reopen { client_id, capability: None }),
         Command::SetPriceBand(SetPriceBand { client_id, capability: CAPABILITY, band: Some(BAND) }),
+        Command::QuoteBundles(Box::new(QuoteBundles {
+            client_id,
+            rfq: RFQ,
+            group: BundleGroup::New(NewGroup {
+                rule: GroupRule::Or(10),
+                valid_until,
+                standby_until: Some(NOW),
+            }),
+            bundles: vec![Bundle { items: items(), price: PRICE, latency_ms: 150 }],
+            signature: quote_signature,
+        })),
+        Command::ProposeAllocation(Box::new(ProposeAllocation {
+            rfq: RFQ,
+            winners: vec![0, 2],
+            surplus: PRICE,
+            bound: Some(PRICE),
+            prices: Some(DualPrices { items: vec![PRICE], groups: vec![Micros::ZERO] }),
+            payments: vec![ProposedPayment { low: PRICE, high: PRICE }; 2],
+        })),
     ]
 }
 
@@ -318,6 +338,12 @@ fn private_events() -> Vec<PrivateEvent> {
             start_due: None,
             delivery_due: NOW,
             takes_over: None,
+            bundle: Some(BundleAward {
+                items: items(),
+                gap: Some(Micros::ZERO),
+                payment: PaymentRule::Core,
+                payment_high: PRICE,
+            }),
         }),
         PrivateEvent::RfqEnded(RfqEnded {
             rfq: RFQ,
@@ -408,7 +434,40 @@ fn private_events() -> Vec<PrivateEvent> {
             fades: 1,
         }),
         PrivateEvent::InvitedRfqTaken(taken()),
+        PrivateEvent::RfqCleared(RfqCleared {
+            rfq: RFQ,
+            buyer: AGENT,
+            solver: Some(AgentId::EXCHANGE),
+            surplus: PRICE,
+            bound: Some(PRICE),
+            payment: PaymentRule::Core,
+            winners: 2,
+            items: items(),
+        }),
+        PrivateEvent::BundleLost(BundleLost {
+            rfq: RFQ,
+            provider: AGENT,
+            bundle: BundleRef { quote: QUOTE, number: 1 },
+            reason: LossReason::BundleLost,
+            lost_on: items(),
+            price_to_win: Some(PRICE),
+        }),
     ]
+}
+
+fn items() -> Items {
+    [0, 64, 255].into_iter().collect()
+}
+
+fn bundle_terms() -> BundleTerms {
+    BundleTerms {
+        items: vec![Item { quantity: 2, load: 3, reserve: PRICE }],
+        free_disposal: false,
+        all_or_none: true,
+        payment: PaymentRule::Core,
+        clearing_within: DurationNs::from_millis(1),
+        external_solvers: true,
+    }
 }
 
 fn announced() -> RfqAnnounced {
@@ -418,6 +477,7 @@ fn announced() -> RfqAnnounced {
         closes_at: NOW,
         terms: PublicTerms::of(&terms()),
         dutch: Some(dutch()),
+        bundles: Some(PublicBundleTerms::of(&bundle_terms())),
         signed: Some(SignedRfq { commitment: DIGEST, digest: DIGEST }),
     }
 }
@@ -460,6 +520,29 @@ fn public_events() -> Vec<PublicEvent> {
         PublicEvent::Resumed(Resumed { gap: DurationNs::from_secs(5), sessions_lost: 2 }),
         PublicEvent::RfqTakenPublicly(taken()),
         PublicEvent::PriceBandSet(PriceBandSet { capability: CAPABILITY, band: Some(BAND) }),
+        PublicEvent::ProblemPosed(Box::new(ProblemPosed {
+            rfq: RFQ,
+            ends_at: NOW,
+            items: vec![PosedItem { load: 3, reserve: PRICE }],
+            free_disposal: false,
+            all_or_none: true,
+            payment: PaymentRule::Core,
+            external_solvers: true,
+            bundles: 1,
+            groups: 1,
+        })),
+        PublicEvent::ProblemBundles(Box::new(ProblemBundles {
+            rfq: RFQ,
+            first: 0,
+            bundles: vec![PosedBundle {
+                items: items(),
+                score: PRICE,
+                price: PRICE,
+                group: 0,
+                rule: GroupRule::Or(10),
+                account: 0,
+            }],
+        })),
     ]
 }
 

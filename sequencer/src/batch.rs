@@ -1,6 +1,7 @@
 //! A batch: requests in their order, and what followed from each.
 
-use gavel_protocol::{Book, Event, Ranked, RejectReason, Stamped, Statement};
+use gavel_exchange::Events;
+use gavel_protocol::{Book, Event, PosedBundle, Ranked, RejectReason, Stamped, Statement};
 
 use crate::inbox::Origin;
 use crate::limits::{BATCH_EVENTS_MAX, BATCH_REQUESTS_MAX};
@@ -14,6 +15,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// The ranked lists of the closes among the events, one after the other.
     pub ranking: Vec<Ranked>,
+    /// The bundles of problems among the events, one after the other.
+    pub posed: Vec<PosedBundle>,
     /// Answers to queries, as of the end of this batch.
     pub query_answers: Vec<(Origin, QueryAnswer)>,
 }
@@ -40,6 +43,8 @@ pub struct Step {
     pub events_end: usize,
     /// Where its ranked entries end in the batch's list.
     pub ranking_end: usize,
+    /// Where its posed bundles end in the batch's list.
+    pub posed_end: usize,
 }
 
 /// A step with its events.
@@ -53,6 +58,8 @@ pub struct StepView<'a> {
     pub events: &'a [Event],
     /// The ranked lists of the closes among the events, one after the other.
     pub ranking: &'a [Ranked],
+    /// The bundles of problems among the events, one after the other.
+    pub posed: &'a [PosedBundle],
 }
 
 impl Batch {
@@ -62,6 +69,7 @@ impl Batch {
             steps: Vec::with_capacity(requests),
             events: Vec::with_capacity(events),
             ranking: Vec::with_capacity(events),
+            posed: Vec::new(),
             query_answers: Vec::new(),
         }
     }
@@ -71,6 +79,24 @@ impl Batch {
         self.steps.len() < BATCH_REQUESTS_MAX
             && self.events.len() < BATCH_EVENTS_MAX
             && self.ranking.len() < BATCH_EVENTS_MAX
+            && self.posed.len() < BATCH_EVENTS_MAX
+    }
+
+    /// Returns where the exchange puts what follows from the next request.
+    pub fn out(&mut self) -> Events<'_> {
+        let Self { events, ranking, posed, .. } = self;
+        Events { events, ranking, posed }
+    }
+
+    /// Ends the step of a request: what has been put out since the last one followed from it.
+    pub fn end_step(&mut self, stamped: Stamped, origin: Option<Origin>) {
+        self.steps.push(Step {
+            stamped,
+            origin,
+            events_end: self.events.len(),
+            ranking_end: self.ranking.len(),
+            posed_end: self.posed.len(),
+        });
     }
 
     /// Returns the place of the last request, if there is one.
@@ -80,15 +106,17 @@ impl Batch {
 
     /// Returns the steps with their events.
     pub fn steps(&self) -> impl Iterator<Item = StepView<'_>> {
-        let (mut event, mut ranked) = (0, 0);
+        let (mut event, mut ranked, mut posed) = (0, 0, 0);
         self.steps.iter().map(move |step| {
             let view = StepView {
                 stamped: &step.stamped,
                 origin: step.origin,
                 events: &self.events[event..step.events_end],
                 ranking: &self.ranking[ranked..step.ranking_end],
+                posed: &self.posed[posed..step.posed_end],
             };
             (event, ranked) = (step.events_end, step.ranking_end);
+            posed = step.posed_end;
             view
         })
     }
@@ -98,6 +126,7 @@ impl Batch {
         self.steps.clear();
         self.events.clear();
         self.ranking.clear();
+        self.posed.clear();
         self.query_answers.clear();
     }
 

@@ -4,11 +4,11 @@
 
 use std::collections::VecDeque;
 
+use gavel_exchange::Exchange;
 use gavel_exchange::limits::LOOK_AHEAD_MAX;
-use gavel_exchange::{Events, Exchange};
 use gavel_protocol::{AdvanceTime, AgentId, Command, RejectReason, Request, Stamped, TimestampNs};
 
-use crate::batch::{Batch, QueryAnswer, Step};
+use crate::batch::{Batch, QueryAnswer};
 use crate::inbox::{Inbox, QueryRequest, StateQuery, Submission};
 use crate::limits::BATCH_QUERIES_MAX;
 use crate::publish::Consumer;
@@ -115,9 +115,8 @@ impl Core {
     fn apply(&mut self, submission: Submission, ts_event: TimestampNs, batch: &mut Batch) {
         let Submission { origin, request, .. } = submission;
         let stamped = Stamped { seq: self.exchange.seq() + 1, ts_event, request };
-        let mut out = Events { events: &mut batch.events, ranking: &mut batch.ranking };
+        let mut out = batch.out();
         self.exchange.apply(&stamped, &mut out);
-        let (events_end, ranking_end) = (batch.events.len(), batch.ranking.len());
-        batch.steps.push(Step { stamped, origin, events_end, ranking_end });
+        batch.end_step(stamped, origin);
     }
 }

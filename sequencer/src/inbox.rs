@@ -110,8 +110,10 @@ impl Lane {
             | Command::StartWork(_)
             | Command::Deliver(_)
             | Command::AcceptDelivery(_) => Self::Unwind,
+            Command::ProposeAllocation(_) => Self::Proposals,
             Command::OpenRfq(_)
             | Command::PlaceQuote(_)
+            | Command::QuoteBundles(_)
             | Command::AmendQuote(_)
             | Command::SetStandingQuote(_)
             | Command::MassQuote(_)

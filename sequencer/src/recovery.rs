@@ -1,10 +1,10 @@
 //! Recovery: the journal is applied again, and must cause the very same events.
 
+use gavel_exchange::Exchange;
 use gavel_exchange::limits::LOOK_AHEAD_MAX;
-use gavel_exchange::{Events, Exchange};
 use gavel_protocol::{Digest, RULES_VERSION};
 
-use crate::batch::{Batch, Step};
+use crate::batch::Batch;
 use crate::journal::{Condenser, Head, Journal, JournalError, Record, decode_commands};
 
 /// Why a journal cannot be replayed.
@@ -85,7 +85,7 @@ pub async fn replay<J: Journal>(
         verify(&record, &replayed.head)?;
         apply(&record, &mut replayed.exchange, &mut batch)?;
         for step in batch.steps() {
-            condenser.add(step.events, step.ranking);
+            condenser.add(&step);
         }
         let Record { first_seq, last_seq, events_hash: expected, .. } = record;
         let found = condenser.finish();
@@ -127,10 +127,9 @@ fn apply(record: &Record, exchange: &mut Exchange, batch: &mut Batch) -> Result<
             if stamped.seq != exchange.seq() + 1 || stamped.ts_event < exchange.now() {
                 return Err(damaged("a command out of order"));
             }
-            let mut out = Events { events: &mut batch.events, ranking: &mut batch.ranking };
+            let mut out = batch.out();
             exchange.apply(&stamped, &mut out);
-            let (events_end, ranking_end) = (batch.events.len(), batch.ranking.len());
-            batch.steps.push(Step { stamped, origin: None, events_end, ranking_end });
+            batch.end_step(stamped, None);
         }
     }
     if exchange.seq() != record.last_seq {

@@ -44,7 +44,7 @@ impl<J: Journal> Writer<J> {
             for sealed in &group {
                 for step in sealed.batch.steps() {
                     encode_command(step.stamped, &mut commands);
-                    condenser.add(step.events, step.ranking);
+                    condenser.add(&step);
                 }
             }
             let last_seq = group.iter().rev().find_map(|sealed| sealed.batch.last_seq());

@@ -2,7 +2,7 @@
 
 use gavel_protocol::{
     AccountId, Bucket, CapabilityId, ContractId, ContractState, Currency, Digest, DurationNs,
-    Micros, Movement, MovementKind, Parties, RejectReason, RfqId, TimestampNs,
+    Items, Micros, Movement, MovementKind, Parties, RejectReason, RfqId, TimestampNs,
 };
 use hashbrown::HashMap;
 use rkyv::{Archive, Deserialize, Serialize};
@@ -30,6 +30,8 @@ pub struct Contract {
     pub provider_account: AccountId,
     /// Units of work.
     pub quantity: u32,
+    /// Which items of a combinatorial RFQ, if it came from one.
+    pub items: Option<Items>,
     /// What lies in escrow: price times quantity.
     pub escrow: Micros,
     /// What the provider has put up.

@@ -20,6 +20,11 @@ impl Items {
         &self.0
     }
 
+    /// Returns the first `count` items, at most 256.
+    pub fn first(count: usize) -> Self {
+        (0..ITEMS_MAX).take(count).filter_map(|item| u8::try_from(item).ok()).collect()
+    }
+
     /// Puts an item in; returns whether it was not in.
     pub const fn insert(&mut self, item: u8) -> bool {
         let (word, bit) = (item as usize / 64, 1 << (item % 64));

@@ -2,8 +2,8 @@
 //! bids, forward and procurement. It always has a feasible solution and a bound that no solution
 //! beats; given time, the two meet.
 //!
-//! It does *not* know what is traded, by whom, or what an award sets off; it does no I/O and starts
-//! no thread.
+//! It does *not* know what is traded, by whom, or what an award sets off, and does no I/O. Only the
+//! exchange's pool of solvers starts threads.
 
 mod branch;
 mod certificate;
@@ -18,6 +18,7 @@ mod items;
 pub mod limits;
 mod local_search;
 mod payments;
+mod pool;
 mod prices;
 mod problem;
 mod region;
@@ -27,5 +28,6 @@ pub use certificate::{Certificate, verify};
 pub use clock::Budget;
 pub use items::Items;
 pub use payments::{Amount, Payment, Payments, Rule, pay};
+pub use pool::{PoolHandle, SolverPool};
 pub use problem::{Bid, BidId, BuildError, Cover, Group, GroupId, Item, Kind, Problem};
 pub use solver::{Config, Progress, Solution, Solver, Status, solve};

@@ -4,6 +4,9 @@
 pub const ITEMS_MAX: usize = 256;
 /// Bids of one problem.
 pub const BIDS_MAX: usize = 4_096;
+/// Problems that wait for the exchange's pool of solvers.
+pub const POOL_PROBLEMS_MAX: usize = 1_024;
+
 /// Groups of one problem: one for each bid.
 pub const GROUPS_MAX: usize = BIDS_MAX;
 /// The largest sum of all scores and reserves of a problem, so that every sum the solver forms, with

@@ -81,6 +81,8 @@ pub struct Problem {
     items: Vec<Item>,
     groups: Vec<Group>,
     bids: Vec<Bid>,
+    /// Items that are all awarded, or nothing is.
+    required: Items,
     reserves: i64,
     amounts: u64,
 }
@@ -157,6 +159,7 @@ impl Problem {
                 items: Vec::new(),
                 groups: Vec::new(),
                 bids: Vec::new(),
+                required: Items::EMPTY,
                 reserves: 0,
                 amounts: 0,
             },
@@ -214,6 +217,38 @@ impl Problem {
         self.count(bid.score.max(bid.price))?;
         self.bids.push(bid);
         Ok(BidId(number(self.bids.len() - 1)))
+    }
+
+    /// Asks for all of these items, or for nothing. In a forward problem nobody asks for items.
+    pub fn require(&mut self, items: Items) {
+        let none = self.kind == Kind::Forward;
+        let items = if none { Items::EMPTY } else { items };
+        self.required = items;
+    }
+
+    /// Returns the items that are all awarded, or nothing is.
+    pub const fn required(&self) -> &Items {
+        &self.required
+    }
+
+    /// Returns the same problem with a premium on each item that is required, so high that no solution
+    /// without one of them is worth as much as any with all of them that is worth anything; and the sum
+    /// of these premiums. `None` if the amounts become too large.
+    pub(crate) fn with_premiums(&self) -> Option<(Self, i64)> {
+        let premium = u64::try_from(self.reserves).ok()?.checked_add(1)?;
+        let required = |(number, item): (usize, &Item)| {
+            let is_required = u8::try_from(number).is_ok_and(|item| self.required.contains(item));
+            Item { reserve: item.reserve + if is_required { premium } else { 0 }, ..*item }
+        };
+        let items = self.items.iter().enumerate().map(required).collect();
+        let mut problem = Self::new(self.kind, self.cover, items).ok()?;
+        problem.groups.clone_from(&self.groups);
+        for bid in &self.bids {
+            problem.add_bid(*bid).ok()?;
+        }
+        let premiums =
+            i64::try_from(premium).ok()?.checked_mul(i64::try_from(self.required.len()).ok()?)?;
+        Some((problem, premiums))
     }
 
     fn count(&mut self, amount: u64) -> Result<(), BuildError> {
@@ -300,7 +335,8 @@ impl Problem {
                 *used = used.checked_add(take).filter(|used| *used <= most)?;
             }
         }
-        Some(surplus)
+        let is_whole = self.required.intersection(&covered) == self.required;
+        (is_whole || winners.is_empty()).then_some(surplus)
     }
 }
 

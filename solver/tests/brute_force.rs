@@ -13,6 +13,7 @@ const BIDS_MAX: usize = 12;
 struct Drawn {
     forward: bool,
     at_least: bool,
+    whole: bool,
     items: Vec<(u32, u64)>,
     /// Zero is an XOR group, anything else a capacity.
     groups: Vec<u32>,
@@ -26,13 +27,15 @@ fn drawn() -> impl Strategy<Value = Drawn> {
         (
             any::<bool>(),
             any::<bool>(),
+            any::<bool>(),
             prop::collection::vec(item, items),
             prop::collection::vec(0_u32..=8, groups),
             prop::collection::vec(bid, 0..=BIDS_MAX),
         )
-            .prop_map(|(forward, at_least, items, groups, bids)| Drawn {
+            .prop_map(|(forward, at_least, whole, items, groups, bids)| Drawn {
                 forward,
                 at_least,
+                whole,
                 items,
                 groups,
                 bids,
@@ -56,6 +59,9 @@ fn problem(drawn: &Drawn) -> Problem {
             (false, capacity) => Group::Or { capacity: *capacity },
         };
         problem.add_group(group).unwrap();
+    }
+    if drawn.whole {
+        problem.require(Items::first(drawn.items.len()));
     }
     for (mask, score, group) in &drawn.bids {
         let items = Items::from_words([u64::from(*mask), 0, 0, 0]);

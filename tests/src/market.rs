@@ -3,8 +3,8 @@
 use gavel_exchange::{Events, Exchange};
 use gavel_protocol::{
     AdvanceTime, AgentId, Attributes, CapabilityId, ClientId, Command, Currency, Deposit, Digest,
-    EnrolAccount, EnrolAgent, Event, Found, Founded, ListCapability, Micros, PublicKey, Ranked,
-    Request, Roles, Settings, Stamped, TimestampNs,
+    EnrolAccount, EnrolAgent, Event, Found, Founded, ListCapability, Micros, PosedBundle,
+    PublicKey, Ranked, Request, Roles, Settings, Stamped, TimestampNs,
 };
 
 /// The exchange and who trades there.
@@ -24,6 +24,7 @@ pub struct Market {
     client_ids: u128,
     events: Vec<Event>,
     ranking: Vec<Ranked>,
+    posed: Vec<PosedBundle>,
 }
 
 impl Market {
@@ -40,6 +41,7 @@ impl Market {
             client_ids: 0,
             events: Vec::with_capacity(1_024),
             ranking: Vec::with_capacity(1_024),
+            posed: Vec::new(),
         };
         let found = Found {
             name: "market".parse().unwrap(),
@@ -69,8 +71,10 @@ impl Market {
         let stamped = Stamped { seq, ts_event, request: Request { agent, command } };
         self.events.clear();
         self.ranking.clear();
+        self.posed.clear();
         let before = (self.allocations)();
-        let mut out = Events { events: &mut self.events, ranking: &mut self.ranking };
+        let mut out =
+            Events { events: &mut self.events, ranking: &mut self.ranking, posed: &mut self.posed };
         self.exchange.apply(&stamped, &mut out);
         self.allocated += (self.allocations)() - before;
         self.events[0]

@@ -39,7 +39,7 @@ impl Round {
         change(&mut terms);
         let invited = self.providers.iter().map(|provider| provider.id).collect();
         let dutch = None;
-        self.buyer.client.open_rfq(NewRfq { terms, invited, dutch }).await.unwrap();
+        self.buyer.client.open_rfq(NewRfq { terms, invited, dutch, bundles: None }).await.unwrap();
         let mut invited = None;
         for provider in &mut self.providers {
             invited = Some(*next_private!(&mut provider.events, Invited));
@@ -132,7 +132,7 @@ async fn a_dutch_price_is_taken_and_its_contract_is_paid() {
         };
         let curve = vec![point(0, 10_000_000), point(WINDOW_MS, 50_000_000)];
         let dutch = Some(DutchTerms { curve: curve.clone(), exclusive: None });
-        let opening = NewRfq { terms, invited: Vec::new(), dutch };
+        let opening = NewRfq { terms, invited: Vec::new(), dutch, bundles: None };
         round.buyer.client.open_rfq(opening).await.unwrap();
         let announced = next_public!(&mut feed, RfqAnnounced);
         assert_eq!(announced.dutch.as_ref().map(|dutch| &dutch.curve), Some(&curve));

@@ -202,7 +202,10 @@ async fn apply_next(book: &mut Book, deltas: &mut EventStream) {
         PublicEvent::Halted(_) => book.halted = true,
         PublicEvent::Reopened(_) => book.halted = false,
         PublicEvent::RfqTakenPublicly(_) => {}
-        PublicEvent::CapabilityListed(_) | PublicEvent::Resumed(_) => {
+        PublicEvent::CapabilityListed(_)
+        | PublicEvent::ProblemPosed(_)
+        | PublicEvent::ProblemBundles(_)
+        | PublicEvent::Resumed(_) => {
             panic!("{event:?} does not belong to a capability's stream")
         }
     }

@@ -29,7 +29,7 @@ async fn open(buyer: &Trader, providers: &mut [Trader], capability: CapabilityId
     let terms = RfqTerms { close_early: true, ..rfq(capability, WINDOW_MS) };
     let invited = providers.iter().map(|provider| provider.id).collect();
     let dutch = None;
-    buyer.client.open_rfq(NewRfq { terms, invited, dutch }).await.unwrap();
+    buyer.client.open_rfq(NewRfq { terms, invited, dutch, bundles: None }).await.unwrap();
     let mut announced = None;
     for provider in providers {
         announced = Some(*next_private!(&mut provider.events, Invited));
@@ -168,7 +168,7 @@ async fn a_take_is_signed_over_the_announced_digest() {
     let end = point(DurationNs::from_millis(WINDOW_MS), 50_000_000);
     let curve = vec![point(DurationNs::ZERO, 10_000_000), end];
     let dutch = Some(DutchTerms { curve, exclusive: None });
-    let opening = NewRfq { terms, invited: Vec::new(), dutch };
+    let opening = NewRfq { terms, invited: Vec::new(), dutch, bundles: None };
     buyer.client.open_rfq(opening).await.unwrap();
     let announced = next_public!(&mut feed, RfqAnnounced);
     let limit = Micros::new(10_000_000);

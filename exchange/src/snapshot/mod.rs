@@ -288,7 +288,11 @@ impl Exchange {
     }
 
     fn restore_rfq(&mut self, record: &RfqRecord) {
-        let slot = self.rfqs.open(record.rfq(), record.dutch.as_ref().map(Dutch::new));
+        let slot = self.rfqs.open(record.rfq(), record.dutch.as_ref().map(Dutch::new), None);
+        if let Some(bundles) = &record.bundles {
+            let book = self.rfqs.books.restore(bundles);
+            self.rfqs.at_mut(slot).bundles = Some(book);
+        }
         for (provider, answered) in &record.invited {
             self.rfqs.invite(slot, *provider);
             let rfq = *self.rfqs.at(slot);

@@ -2,14 +2,16 @@
 
 use alloc::vec::Vec;
 
-use gavel_matcher::{Candidate, Dutch, Owner, Quote, Rfq, Rfqs, StandingQuote, Taken, Update};
+use gavel_matcher::{
+    BundleBookRecord, Candidate, Dutch, Owner, Quote, Rfq, Rfqs, StandingQuote, Taken, Update,
+};
 use gavel_protocol::{
     AgentId, CapabilityId, DurationNs, DutchTerms, LossReason, Micros, NoQuoteReason, Offer,
     QuoteId, RfqId, RfqTerms, SignedRfq, TimestampNs,
 };
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::standbys::{Group, Standby};
+use crate::standbys::{BundleStandby, Group, Standby};
 
 macro_rules! records {
     ($($(#[$doc:meta])* pub(super) struct $name:ident { $($field:ident: $type:ty,)* })+) => {$(
@@ -30,10 +32,11 @@ records! {
         signed: Option<SignedRfq>,
         stopped_before: DurationNs,
         taken: Taken,
-        picking: bool,
+        closed: bool,
         directed: bool,
         invited: Vec<(AgentId, bool)>,
         dutch: Option<DutchTerms>,
+        bundles: Option<BundleBookRecord>,
     }
 
     /// An answer to an open RFQ.
@@ -70,6 +73,7 @@ records! {
         buyer: Owner,
         terms: RfqTerms,
         contracts: u32,
+        all_or_none: bool,
         winning_price: Option<Micros>,
     }
 
@@ -79,6 +83,7 @@ records! {
         candidate: Candidate,
         reason: LossReason,
         rank: u32,
+        bundle: Option<BundleStandby>,
     }
 }
 
@@ -94,10 +99,11 @@ impl RfqRecord {
             signed: rfq.signed,
             stopped_before: rfq.stopped_before,
             taken: rfq.taken,
-            picking: rfq.picking,
+            closed: rfq.closed,
             directed: rfq.directed,
             invited: rfqs.invitations.of(rfq).collect(),
             dutch: rfqs.dutch(slot).map(Dutch::terms),
+            bundles: rfq.bundles.map(|at| BundleBookRecord::of(rfqs.books.at(at), rfq.closed)),
         }
     }
 
@@ -106,7 +112,7 @@ impl RfqRecord {
         rfq.signed = self.signed;
         rfq.stopped_before = self.stopped_before;
         rfq.taken = self.taken;
-        (rfq.picking, rfq.directed) = (self.picking, self.directed);
+        (rfq.closed, rfq.directed) = (self.closed, self.directed);
         rfq
     }
 }
@@ -172,22 +178,26 @@ impl StandingRecord {
 
 impl GroupRecord {
     pub(super) fn of((rfq, group): (RfqId, &Group)) -> Self {
-        let Group { buyer, terms, contracts, winning_price, .. } = *group;
-        Self { rfq, buyer, terms, contracts, winning_price }
+        let Group { buyer, terms, contracts, all_or_none, winning_price, .. } = *group;
+        Self { rfq, buyer, terms, contracts, all_or_none, winning_price }
     }
 
     pub(super) fn group(&self) -> Group {
-        Group::new(self.buyer, self.terms, self.contracts, self.winning_price)
+        let mut group = Group::new(self.buyer, self.terms, self.contracts, self.winning_price);
+        group.all_or_none = self.all_or_none;
+        group
     }
 }
 
 impl StandbyRecord {
     pub(super) fn of(standby: &Standby) -> Self {
-        let Standby { rfq, candidate, reason, rank, .. } = *standby;
-        Self { rfq, candidate, reason, rank }
+        let Standby { rfq, candidate, reason, rank, bundle, .. } = *standby;
+        Self { rfq, candidate, reason, rank, bundle }
     }
 
     pub(super) fn standby(&self) -> Standby {
-        Standby::new(self.rfq, self.candidate, self.reason, self.rank)
+        let mut standby = Standby::new(self.rfq, self.candidate, self.reason, self.rank);
+        standby.bundle = self.bundle;
+        standby
     }
 }

@@ -7,7 +7,7 @@ use gavel_protocol::limits::AMOUNT_MAX;
 use gavel_protocol::{
     AccountId, AdvanceTime, AgentId, Attributes, CancelRfq, CapabilityId, ClientId, Command,
     Currency, Deposit, Digest, DurationNs, EnrolAccount, EnrolAgent, Event, Found, ListCapability,
-    Micros, OpenRfq, Outcome, PublicKey, Ranked, Request, RfqTarget, RfqTerms, Roles,
+    Micros, OpenRfq, Outcome, PosedBundle, PublicKey, Ranked, Request, RfqTarget, RfqTerms, Roles,
     SetStandingQuote, Settings, Stamped, TimestampNs,
 };
 
@@ -32,6 +32,7 @@ pub struct Market {
     now: TimestampNs,
     events: Vec<Event>,
     ranking: Vec<Ranked>,
+    posed: Vec<PosedBundle>,
     operator: AgentId,
     client_ids: u128,
     /// The enrolled agents, each with an account of its own.
@@ -47,6 +48,7 @@ impl Market {
             exchange: Exchange::new(),
             now: BEGIN,
             events: Vec::with_capacity(8_192),
+            posed: Vec::new(),
             ranking: Vec::with_capacity(8_192),
             operator: AgentId::EXCHANGE,
             client_ids: 0,
@@ -189,7 +191,9 @@ impl Market {
     pub fn step(&mut self, stamped: &Stamped) {
         self.events.clear();
         self.ranking.clear();
-        let mut out = Events { events: &mut self.events, ranking: &mut self.ranking };
+        self.posed.clear();
+        let mut out =
+            Events { events: &mut self.events, ranking: &mut self.ranking, posed: &mut self.posed };
         self.exchange.apply(stamped, &mut out);
         self.now = stamped.ts_event;
     }

@@ -145,6 +145,7 @@ impl Running {
                     http: None,
                     certificate: None,
                     layout: Layout::Inline,
+                    solvers: 1,
                     name: "demo".parse()?,
                     settings: Settings::fee(FEE_PPM),
                 })

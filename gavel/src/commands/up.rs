@@ -29,6 +29,7 @@ async fn serve(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
         http: args.http,
         certificate: args.cert.zip(args.key),
         layout: args.layout.into(),
+        solvers: args.solvers,
         name: args.name,
         settings,
     })

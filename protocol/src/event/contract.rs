@@ -4,8 +4,9 @@ use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use serde::{Deserialize, Serialize};
 
 use super::QuoteRef;
+use crate::bundles::BundleAward;
 use crate::command::choice;
-use crate::ids::{AccountId, AgentId, ContractId, Digest, QuoteId, RfqId};
+use crate::ids::{AccountId, AgentId, ContractId, Digest, RfqId};
 use crate::money::{Currency, Micros};
 use crate::reason::LossReason;
 use crate::time::TimestampNs;
@@ -47,6 +48,8 @@ happened! {
         pub delivery_due: TimestampNs,
         /// The contract that it takes the place of, if its provider failed.
         pub takes_over: Option<ContractId>,
+        /// What it rests on, if it is for a bundle.
+        pub bundle: Option<BundleAward>,
     }
 
     /// The parts of a score, per unit of work. Their sum decides.
@@ -137,8 +140,8 @@ happened! {
         pub rfq: RfqId,
         /// Whose quote.
         pub provider: AgentId,
-        /// Which quote.
-        pub quote: QuoteId,
+        /// Which quote, or which bundle of it.
+        pub quote: QuoteRef,
         /// Why it lost; none if it took over.
         pub reason: Option<LossReason>,
         /// Its place at the close.

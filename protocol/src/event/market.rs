@@ -3,6 +3,7 @@
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use serde::{Deserialize, Serialize};
 
+use crate::bundles::BundleRef;
 use crate::command::{Disclosure, NoQuoteReason, choice};
 use crate::ids::{AccountId, AgentId, CapabilityId, ContractId, QuoteId, RfqId};
 use crate::json::u64_text;
@@ -100,9 +101,12 @@ happened! {
         pub capability: CapabilityId,
         /// How it ended.
         pub result: RfqResult,
-        /// Units that were awarded.
+        /// Units that were awarded; items, if it was combinatorial.
         pub awarded: u32,
-        /// The highest price per unit that is paid, if something was awarded.
+        /// Bundles that were quoted.
+        pub bundles: u32,
+        /// The highest price per unit that is paid, if something was awarded; for a combinatorial RFQ
+        /// what is paid in all.
         pub clearing_price: Option<Micros>,
         /// What providers that lost learn of it.
         pub disclosure: Disclosure,
@@ -266,6 +270,8 @@ choice! {
         Standing,
         /// None: it took a Dutch RFQ.
         Take,
+        /// A bundle of a combinatorial RFQ.
+        Bundle(BundleRef),
     }
 
     /// What became of a quote at the close.

@@ -7,6 +7,10 @@
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use serde::{Deserialize, Serialize};
 
+use crate::bundles::{
+    AllocationProposed, BundleLost, BundleQuoted, BundlesPosed, BundlesQuoted, ClearingStarted,
+    RfqCleared,
+};
 use crate::ids::{AccountId, AgentId, CapabilityId, QuoteId};
 use crate::reason::RejectReason;
 
@@ -87,6 +91,20 @@ pub enum Event {
     RfqClosed(RfqClosed),
     /// A sealed quote was placed.
     QuotePlaced(QuotePlaced),
+    /// Bundles were quoted: one event for each of them follows.
+    BundlesQuoted(BundlesQuoted),
+    /// One of these bundles.
+    BundleQuoted(BundleQuoted),
+    /// A combinatorial RFQ is being cleared.
+    ClearingStarted(ClearingStarted),
+    /// Bundles of its problem, which travel beside the events.
+    BundlesPosed(BundlesPosed),
+    /// An allocation was proposed, and is better or proves more.
+    AllocationProposed(AllocationProposed),
+    /// A combinatorial RFQ was cleared: the awards follow.
+    RfqCleared(RfqCleared),
+    /// A bundle lost.
+    BundleLost(BundleLost),
     /// A sealed quote was amended.
     QuoteAmended(QuoteAmended),
     /// A sealed quote was canceled.
@@ -184,6 +202,14 @@ impl Event {
         0
     }
 
+    /// Returns how many bundles of the list that travels beside the events belong to this one.
+    pub fn posed(&self) -> usize {
+        if let Self::BundlesPosed(BundlesPosed { bundles, .. }) = self {
+            return *bundles as usize;
+        }
+        0
+    }
+
     /// Returns the outcome that this event is, when it comes first.
     ///
     /// # Errors
@@ -199,6 +225,7 @@ impl Event {
             Self::RfqOpened(e) => Outcome::Rfq(RfqHandle { rfq: e.rfq, closes_at: e.closes_at }),
             Self::QuotePlaced(e) => Outcome::Quote(e.quote),
             Self::QuoteAmended(e) => Outcome::Quote(e.quote),
+            Self::BundlesQuoted(e) => Outcome::Quote(e.quote),
             Self::CancelKept(_) => Outcome::CancelKept,
             Self::RfqTaken(e) => Outcome::Taken(*e),
             Self::Founded(_)
@@ -208,6 +235,12 @@ impl Event {
             | Self::Reopened(_)
             | Self::PriceBandSet(_)
             | Self::ProviderInvited(_)
+            | Self::BundleQuoted(_)
+            | Self::ClearingStarted(_)
+            | Self::BundlesPosed(_)
+            | Self::AllocationProposed(_)
+            | Self::RfqCleared(_)
+            | Self::BundleLost(_)
             | Self::RfqDeclined(_)
             | Self::BookShown(_)
             | Self::QuotePicked(_)

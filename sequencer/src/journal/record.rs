@@ -1,9 +1,13 @@
 //! Records: how commands and what they caused become bytes and hashes.
 
-use gavel_protocol::{Digest, Event, RULES_VERSION, Ranked, Stamped};
-use rkyv::api::low::{from_bytes, to_bytes_in_with_alloc};
+use gavel_protocol::{Digest, RULES_VERSION, Stamped};
+use rkyv::Serialize;
+use rkyv::api::low::{LowSerializer, from_bytes, to_bytes_in_with_alloc};
 use rkyv::rancor::Failure;
+use rkyv::ser::allocator::ArenaHandle;
 use rkyv::util::with_arena;
+
+use crate::batch::StepView;
 
 use crate::journal::Head;
 use crate::limits::COMMAND_BYTES_MAX;
@@ -117,20 +121,22 @@ pub struct Condenser {
 const CONDENSE_BYTES: usize = 64 * 1_024;
 
 impl Condenser {
-    /// Adds events and the ranked lists that belong to them.
-    pub fn add(&mut self, events: &[Event], ranking: &[Ranked]) {
-        for event in events {
+    /// Adds the events of a step, and the lists that belong to them.
+    pub fn add(&mut self, step: &StepView<'_>) {
+        self.add_all(step.events);
+        self.add_all(step.ranking);
+        self.add_all(step.posed);
+    }
+
+    /// Adds values, one after the other.
+    pub fn add_all<T>(&mut self, values: &[T])
+    where
+        T: for<'a> Serialize<LowSerializer<&'a mut Vec<u8>, ArenaHandle<'a>, Failure>>,
+    {
+        for value in values {
             let written = with_arena(|arena| {
                 let out = &mut self.bytes;
-                to_bytes_in_with_alloc::<_, _, Failure>(event, out, arena.acquire()).map(drop)
-            });
-            written.expect("memory is the only thing that writing to a Vec needs");
-            self.hash_if_long();
-        }
-        for ranked in ranking {
-            let written = with_arena(|arena| {
-                let out = &mut self.bytes;
-                to_bytes_in_with_alloc::<_, _, Failure>(ranked, out, arena.acquire()).map(drop)
+                to_bytes_in_with_alloc::<_, _, Failure>(value, out, arena.acquire()).map(drop)
             });
             written.expect("memory is the only thing that writing to a Vec needs");
             self.hash_if_long();

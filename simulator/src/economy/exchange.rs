@@ -362,7 +362,9 @@ impl Trading<'_> {
                 self.standing_left[provider] -= 1;
                 self.agenda.plan(self.market.now(), Action::Restate { provider });
             }
-            QuoteRef::Take => unreachable!("no population opens Dutch RFQs"),
+            QuoteRef::Take | QuoteRef::Bundle(_) => {
+                unreachable!("no population opens Dutch or combinatorial RFQs")
+            }
         }
         self.contracts.insert(contract, Work { job, provider, cost: answer.cost, price: total });
         if group.group.behaviour.delivers() {

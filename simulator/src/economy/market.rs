@@ -5,8 +5,8 @@ use gavel_protocol::limits::AMOUNT_MAX;
 use gavel_protocol::{
     AdvanceTime, AgentId, Attributes, CancelStandingQuote, CapabilityId, ClientId, Command,
     Currency, Deposit, Digest, DurationNs, EnrolAccount, EnrolAgent, Event, Found, ListCapability,
-    Micros, Name, OpenRfq, Outcome, PublicKey, Ranked, RejectReason, Request, RfqTerms, Roles,
-    Scoring, SetStandingQuote, Settings, Stamped, TimestampNs,
+    Micros, Name, OpenRfq, Outcome, PosedBundle, PublicKey, Ranked, RejectReason, Request,
+    RfqTerms, Roles, Scoring, SetStandingQuote, Settings, Stamped, TimestampNs,
 };
 
 use super::error::EconomyError;
@@ -39,6 +39,7 @@ pub(super) struct Market {
     /// What followed from the last command.
     pub(super) events: Vec<Event>,
     ranking: Vec<Ranked>,
+    posed: Vec<PosedBundle>,
 }
 
 impl Market {
@@ -57,6 +58,7 @@ impl Market {
             commands: 0,
             events: Vec::new(),
             ranking: Vec::new(),
+            posed: Vec::new(),
         };
         let settings = Settings::fee(world.population.fee_ppm);
         let found = Command::Found(Box::new(Found {
@@ -230,7 +232,9 @@ impl Market {
         let stamped = Stamped { seq, ts_event, request: Request { agent, command } };
         self.events.clear();
         self.ranking.clear();
-        let mut out = Events { events: &mut self.events, ranking: &mut self.ranking };
+        self.posed.clear();
+        let mut out =
+            Events { events: &mut self.events, ranking: &mut self.ranking, posed: &mut self.posed };
         self.exchange.apply(&stamped, &mut out);
     }
 }

@@ -100,9 +100,10 @@ impl Beliefs {
                 // what it needs can only lose it the job (Vickrey 1961).
                 Format::SecondPrice => needed,
                 // A population has none of the formats that are not sealed.
-                Format::FirstPrice | Format::Dutch | Format::BuyersChoice => {
-                    self.shaded_in_first_price(needed)
-                }
+                Format::FirstPrice
+                | Format::Dutch
+                | Format::BuyersChoice
+                | Format::Combinatorial => self.shaded_in_first_price(needed),
             },
             Venue::FirstCome => self.monopoly_price(needed),
         }

@@ -161,6 +161,7 @@ mod tests {
             start_due: None,
             delivery_due: TimestampNs::MAX,
             takes_over: None,
+            bundle: None,
         }
     }
 

@@ -162,6 +162,8 @@ impl Buyer {
             | PrivateEvent::Invited(_)
             | PrivateEvent::InvitedRfqEnded(_)
             | PrivateEvent::InvitedRfqTaken(_)
+            | PrivateEvent::RfqCleared(_)
+            | PrivateEvent::BundleLost(_)
             | PrivateEvent::Declined(_)
             | PrivateEvent::BookOpened(_)
             | PrivateEvent::QuoteShown(_)

@@ -244,6 +244,8 @@ impl Provider {
             | PrivateEvent::Invited(_)
             | PrivateEvent::InvitedRfqEnded(_)
             | PrivateEvent::InvitedRfqTaken(_)
+            | PrivateEvent::RfqCleared(_)
+            | PrivateEvent::BundleLost(_)
             | PrivateEvent::Declined(_)
             | PrivateEvent::BookOpened(_)
             | PrivateEvent::QuoteShown(_)

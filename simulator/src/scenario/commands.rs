@@ -4,21 +4,21 @@ use std::fmt::Write as _;
 
 use gavel_protocol::limits::QUANTITY_MAX;
 use gavel_protocol::{
-    AcceptDelivery, AgentId, AmendQuote, Attribute, Attributes, CancelQuote, CancelRfq,
-    CancelStandingQuote, CapabilityId, ClientId, Command, ContractId, Currency, CurvePoint,
-    DeclineRfq, Deliver, Deposit, Disclosure, DurationNs, DutchTerms, Eligibility, Exclusivity,
-    Format, Halt, ListCapability, Logon, MassCancel, MassQuote, Micros, Name, NoQuoteReason, Offer,
-    OfferEnvelope, OpenRfq, Outcome, PickQuote, PlaceQuote, PriceBand, QuoteId, QuoteKind,
-    QuoteSignature, QuoteTarget, Reopen, RfqId, RfqSignature, RfqTarget, RfqTerms, Scoring,
-    SessionId, SessionLost, SetPriceBand, SetStandingQuote, SignEnvelope, Signature,
-    SignatureBytes, SignatureScheme, StartWork, TakeRfq, TimestampNs,
+    AcceptDelivery, AgentId, AmendQuote, Attribute, Attributes, BundleTerms, CancelQuote,
+    CancelRfq, CancelStandingQuote, CapabilityId, ClientId, Command, ContractId, Currency,
+    CurvePoint, DeclineRfq, Deliver, Deposit, Disclosure, DurationNs, DutchTerms, Eligibility,
+    Exclusivity, Format, Halt, ListCapability, Logon, MassCancel, MassQuote, Micros, Name,
+    NoQuoteReason, Offer, OfferEnvelope, OpenRfq, Outcome, PickQuote, PlaceQuote, PriceBand,
+    QuoteId, QuoteKind, QuoteSignature, QuoteTarget, Reopen, RfqId, RfqSignature, RfqTarget,
+    RfqTerms, Scoring, SessionId, SessionLost, SetPriceBand, SetStandingQuote, SignEnvelope,
+    Signature, SignatureBytes, SignatureScheme, StartWork, TakeRfq, TimestampNs,
 };
 
 use super::line::{Line, ScenarioError};
 use super::world::{CAPABILITY, World, digest};
 
 /// Yes or no.
-const YES_NO: [(&str, bool); 2] = [("yes", true), ("no", false)];
+pub(super) const YES_NO: [(&str, bool); 2] = [("yes", true), ("no", false)];
 
 impl World {
     /// Makes the command of a line. Returns who sends it, and how its outcome is called.
@@ -29,6 +29,9 @@ impl World {
         let verb = line.verb();
         if let Some(command) = self.operator_command(line)? {
             return Ok((self.operator, command, verb.into()));
+        }
+        if verb == "propose" {
+            return self.propose(line);
         }
         let (name, agent) = self.agent(line)?;
         let mut what = format!("{verb} {name}");
@@ -103,9 +106,11 @@ impl World {
         Ok(match line.verb() {
             "rfq" => {
                 self.names.rfq_pending = Some(label.to_string());
+                let bundles = self.bundle_terms(line)?.map(Box::new);
                 Command::OpenRfq(Box::new(OpenRfq {
                     client_id,
-                    rfq: self.rfq_terms(line)?,
+                    rfq: self.rfq_terms(line, bundles.as_deref())?,
+                    bundles,
                     invited: self.invited(line)?,
                     dutch: self.dutch(line)?,
                     signature: signed(line)?.map(|signature| {
@@ -131,6 +136,7 @@ impl World {
                 let signature = quote_signature(line, label)?;
                 Command::PlaceQuote(PlaceQuote { client_id, rfq, offer, signature })
             }
+            "bundles" => self.quote_bundles(line, agent, (label, rfq))?,
             "amend" => {
                 let target = self.quote_target(line, agent, rfq);
                 let offer = self.offer(line)?;
@@ -195,9 +201,31 @@ impl World {
         contract.copied().unwrap_or(ContractId::new(0))
     }
 
-    fn rfq_terms(&mut self, line: &mut Line<'_>) -> Result<RfqTerms, ScenarioError> {
+    /// Takes who proposes an allocation, `exchange` being the exchange's own solvers, and for what.
+    fn propose(
+        &mut self,
+        line: &mut Line<'_>,
+    ) -> Result<(AgentId, Command, String), ScenarioError> {
+        let name = line.argument("a solver, or exchange")?.to_string();
+        let agent = match name.as_str() {
+            "exchange" => AgentId::EXCHANGE,
+            name => self.agent_named(line, name)?,
+        };
+        let label = line.argument("an RFQ such as #1")?;
+        let rfq = self.rfqs.get(label).copied().unwrap_or(RfqId::new(0));
+        let what = format!("propose {name} {label}");
+        Ok((agent, self.proposal(line, rfq)?, what))
+    }
+
+    fn rfq_terms(
+        &mut self,
+        line: &mut Line<'_>,
+        bundles: Option<&BundleTerms>,
+    ) -> Result<RfqTerms, ScenarioError> {
         let hour = DurationNs::from_secs(3_600);
         let reserve = line.money_option("reserve")?;
+        // That of a combinatorial RFQ is the sum of its items' reserves, unless the scenario says.
+        let reserve = reserve.or_else(|| bundles.and_then(BundleTerms::reserve));
         let reserve = reserve.ok_or_else(|| line.error("`rfq` needs reserve=PRICE"))?;
         let disclosures = [("nothing", Disclosure::Nothing), ("price", Disclosure::ClearingPrice)];
         let formats = [
@@ -205,6 +233,7 @@ impl World {
             ("second_price", Format::SecondPrice),
             ("dutch", Format::Dutch),
             ("buyers_choice", Format::BuyersChoice),
+            ("combinatorial", Format::Combinatorial),
         ];
         let terms = line.text_option("terms").unwrap_or("terms");
         let capability = self.capability(line)?;
@@ -369,7 +398,7 @@ impl World {
         Ok(Command::Logon(Logon { resume, cancel_on_disconnect }))
     }
 
-    fn valid_until(&self, line: &mut Line<'_>) -> Result<TimestampNs, ScenarioError> {
+    pub(super) fn valid_until(&self, line: &mut Line<'_>) -> Result<TimestampNs, ScenarioError> {
         let valid = line.duration_option("valid")?.unwrap_or(DurationNs::from_secs(24 * 3_600));
         Ok(self.now.after(valid))
     }
@@ -395,7 +424,7 @@ impl World {
     }
 
     /// Takes the option `id`, or makes an id that was never used.
-    fn client_id(&mut self, line: &mut Line<'_>) -> ClientId {
+    pub(super) fn client_id(&mut self, line: &mut Line<'_>) -> ClientId {
         match line.text_option("id") {
             Some(name) => self.named_client_id(name),
             None => self.new_client_id(),
@@ -463,7 +492,7 @@ fn signed(line: &mut Line<'_>) -> Result<Option<Signature>, ScenarioError> {
     Ok((line.choice("signed", &YES_NO)? == Some(true)).then(unverified))
 }
 
-fn quote_signature(
+pub(super) fn quote_signature(
     line: &mut Line<'_>,
     label: &str,
 ) -> Result<Option<Box<QuoteSignature>>, ScenarioError> {

@@ -3,6 +3,7 @@
 //! A file holds commands, a line `---`, and the events that are expected. It runs through the pure
 //! exchange in virtual time. The language is documented in `docs/SCENARIOS.md`.
 
+mod bundles;
 mod commands;
 mod line;
 mod run;

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use gavel_protocol::{
-    Acceptance, AccountId, AgentId, Breakdown, CancelCause, CapabilityId, ContractId, Event,
-    Micros, MovementKind, Ranked, RankedResult, RfqId, RfqResult,
+    Acceptance, AccountId, AgentId, Breakdown, BundleAward, BundlesPosed, CancelCause,
+    CapabilityId, ContractId, Event, Micros, MovementKind, PaymentRule, PosedBundle, Ranked,
+    RankedResult, RfqId, RfqResult,
 };
 
 /// The names of what a scenario made.
@@ -23,17 +24,23 @@ pub(super) struct Names {
     pub(super) session_pending: Option<String>,
 }
 
+/// What followed from one command.
+#[derive(Clone, Copy)]
+pub(super) struct Followed<'a> {
+    pub(super) events: &'a [Event],
+    pub(super) ranking: &'a [Ranked],
+    pub(super) posed: &'a [PosedBundle],
+}
+
 /// Appends what followed from one command.
-pub(super) fn say(
-    names: &Names,
-    what: &str,
-    events: &[Event],
-    ranking: &[Ranked],
-    out: &mut String,
-) {
-    let mut rest = ranking;
+pub(super) fn say(names: &Names, what: &str, followed: Followed<'_>, out: &mut String) {
+    let Followed { events, ranking: mut rest, mut posed } = followed;
     for event in events {
-        if let Event::RfqClosed(closed) = event {
+        if let Event::BundlesPosed(e) = event {
+            let (bundles, after) = posed.split_at(e.bundles as usize);
+            posed = after;
+            say_posed(names, e, bundles, out);
+        } else if let Event::RfqClosed(closed) = event {
             let (ranked, after) = rest.split_at(closed.ranked as usize);
             rest = after;
             say_close(names, closed.rfq, closed.result, ranked, out);
@@ -45,6 +52,66 @@ pub(super) fn say(
             writeln!(out, "{line}").expect("a String takes everything");
         }
     }
+}
+
+/// Says what solvers are asked: each bundle by its number.
+fn say_posed(names: &Names, posed: &BundlesPosed, bundles: &[PosedBundle], out: &mut String) {
+    let rfq = names.rfq(posed.rfq);
+    for (number, bundle) in (posed.first..).zip(bundles) {
+        let PosedBundle { items, score, group, .. } = bundle;
+        writeln!(out, "posed {rfq} {number} items={items} score={score} group={group}")
+            .expect("a String takes everything");
+    }
+}
+
+fn bundle_line(names: &Names, event: &Event) -> Option<String> {
+    let known = |bound: Option<Micros>| bound.map_or("none".to_string(), |bound| bound.to_string());
+    if let Event::ClearingStarted(e) = event {
+        let (rfq, bundles, groups) = (names.rfq(e.rfq), e.bundles, e.groups);
+        return Some(format!("clearing {rfq} bundles={bundles} groups={groups}"));
+    }
+    if let Event::AllocationProposed(e) = event {
+        let (rfq, solver, bound) = (names.rfq(e.rfq), names.solver(e.solver), known(e.bound));
+        return Some(format!("proposed {rfq} {solver} surplus={} bound={bound}", e.surplus));
+    }
+    if let Event::RfqCleared(e) = event {
+        let solver = e.solver.map_or("own", |solver| names.solver(solver));
+        let (rfq, bound, payment) = (names.rfq(e.rfq), known(e.bound), rule(e.payment));
+        let items = if e.items.is_empty() { "-".into() } else { e.items.to_string() };
+        return Some(format!(
+            "cleared {rfq} surplus={} bound={bound} by={solver} payment={payment} items={items}",
+            e.surplus
+        ));
+    }
+    let Event::BundleLost(e) = event else { return None };
+    let (rfq, provider) = (names.rfq(e.rfq), names.agent(e.provider));
+    let mut line = format!("lost {rfq} {provider}/{}", e.bundle.number);
+    write!(line, " {}", snake(e.reason.info().name)).expect("a String takes everything");
+    if !e.lost_on.is_empty() {
+        write!(line, " on={}", e.lost_on).expect("a String takes everything");
+    }
+    if let Some(price) = e.price_to_win {
+        write!(line, " below={price}").expect("a String takes everything");
+    }
+    Some(line)
+}
+
+fn rule(rule: PaymentRule) -> &'static str {
+    match rule {
+        PaymentRule::PayAsBid => "as_bid",
+        PaymentRule::Vcg => "vcg",
+        PaymentRule::Core => "core",
+    }
+}
+
+fn bundle_award(award: &BundleAward, price: Micros) -> String {
+    let BundleAward { items, gap, payment_high, .. } = award;
+    let gap = gap.map_or(String::new(), |gap| format!(" gap={gap}"));
+    let most = match *payment_high {
+        most if most == price => String::new(),
+        most => format!(" at_most={most}"),
+    };
+    format!(" items={items}{gap}{most}")
 }
 
 fn say_close(names: &Names, rfq: RfqId, result: RfqResult, ranked: &[Ranked], out: &mut String) {
@@ -101,7 +168,8 @@ fn line(names: &Names, what: &str, event: &Event) -> Option<String> {
                 score if score == price => String::new(),
                 score => format!(" score={score}"),
             };
-            format!("awarded {rfq} {provider} {}{units}{score}", e.price)
+            let bundle = e.bundle.map_or(String::new(), |bundle| bundle_award(&bundle, e.price));
+            format!("awarded {rfq} {provider} {}{units}{score}{bundle}", e.price)
         }
         Event::Moved(e) if e.kind == MovementKind::Compensation => {
             format!("compensated {} {}", names.account(e.to.account), e.amount)
@@ -185,7 +253,14 @@ fn line(names: &Names, what: &str, event: &Event) -> Option<String> {
         Event::ContractExpired(e) => format!("expired {}", names.contract(e.contract)),
         Event::SessionEnded(e) => format!("session_ended {}", names.agent(e.agent)),
         Event::Resumed(e) => format!("resumed sessions_lost={}", e.sessions_lost),
+        Event::ClearingStarted(_)
+        | Event::AllocationProposed(_)
+        | Event::RfqCleared(_)
+        | Event::BundleLost(_) => return bundle_line(names, event),
         Event::Founded(_)
+        | Event::BundlesQuoted(_)
+        | Event::BundleQuoted(_)
+        | Event::BundlesPosed(_)
         | Event::AccountEnrolled(_)
         | Event::AgentEnrolled(_)
         | Event::CapabilityListed(_)
@@ -238,6 +313,11 @@ fn snake(name: &str) -> String {
 }
 
 impl Names {
+    /// Returns the name of who has proposed an allocation.
+    fn solver(&self, solver: AgentId) -> &str {
+        if solver == AgentId::EXCHANGE { "exchange" } else { self.agent(solver) }
+    }
+
     fn account(&self, account: AccountId) -> &str {
         self.accounts.get(&account).map_or("?", String::as_str)
     }

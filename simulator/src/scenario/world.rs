@@ -8,13 +8,13 @@ use gavel_protocol::limits::AMOUNT_MAX;
 use gavel_protocol::{
     AccountId, AdvanceTime, AgentId, Attributes, CapabilityId, ClientId, Command, ContractId,
     Currency, Digest, DurationNs, EnrolAccount, EnrolAgent, Event, Found, Micros, Outcome,
-    PublicKey, QuoteId, Ranked, Request, Resume, RfqId, Roles, SessionId, Settings, Stamped,
-    TimestampNs,
+    PosedBundle, PublicKey, QuoteId, Ranked, Request, Resume, RfqId, Roles, SessionId, Settings,
+    Stamped, TimestampNs,
 };
 
 use super::commands::attributes;
 use super::line::{Line, ScenarioError};
-use super::say::{Names, say};
+use super::say::{Followed, Names, say};
 
 /// When a scenario begins: 2026-01-01 00:00 UTC.
 const BEGIN: TimestampNs = TimestampNs::from_nanos(1_767_225_600_000_000_000);
@@ -35,6 +35,7 @@ pub(super) struct World {
     pub(super) now: TimestampNs,
     pub(super) events: Vec<Event>,
     pub(super) ranking: Vec<Ranked>,
+    pub(super) posed: Vec<PosedBundle>,
     pub(super) operator: AgentId,
     pub(super) names: Names,
     pub(super) agents: HashMap<String, (AgentId, AccountId)>,
@@ -60,6 +61,7 @@ impl World {
             now: BEGIN,
             events: Vec::new(),
             ranking: Vec::new(),
+            posed: Vec::new(),
             operator: AgentId::EXCHANGE,
             names: Names::default(),
             agents: HashMap::new(),
@@ -118,7 +120,10 @@ impl World {
                 let account = line.text_option("account").unwrap_or(name);
                 let transaction_max = line.money_option("transaction_max")?.unwrap_or(MOST);
                 let attributes = attributes(&mut line, "attributes")?;
-                let enrolled = self.enrol(name, account, transaction_max, attributes);
+                let roles = [("trader", Roles::TRADER), ("solver", Roles::SOLVER)];
+                let roles = line.choice("role", &roles)?.unwrap_or(Roles::TRADER);
+                let who = (roles, attributes);
+                let enrolled = self.enrol(name, account, transaction_max, who);
                 enrolled.ok_or_else(|| line.error(format!("{name} cannot be enrolled")))?;
                 line.finish()?;
             }
@@ -178,7 +183,7 @@ impl World {
         if self.agents.contains_key(name) {
             return Ok(());
         }
-        let enrolled = self.enrol(name, name, MOST, Attributes::default());
+        let enrolled = self.enrol(name, name, MOST, (Roles::TRADER, Attributes::default()));
         enrolled.ok_or_else(|| line.error(format!("{name} cannot be enrolled")))
     }
 
@@ -189,7 +194,7 @@ impl World {
         name: &str,
         account: &str,
         transaction_max: Micros,
-        attributes: Attributes,
+        (roles, attributes): (Roles, Attributes),
     ) -> Option<()> {
         let account_id = match self.accounts.get(account) {
             Some(account_id) => *account_id,
@@ -205,7 +210,6 @@ impl World {
         };
         let client_id = self.new_client_id();
         let key = PublicKey::new(*digest(name).as_bytes());
-        let roles = Roles::TRADER;
         let enrol = EnrolAgent { client_id, account: account_id, key, roles, attributes };
         let enrolled = self.submit(self.operator, Command::EnrolAgent(enrol), "agent");
         let Some(Outcome::Agent(id)) = enrolled else { return None };
@@ -289,11 +293,17 @@ impl World {
                 assert!(same, "invariant: a rejected command changes nothing: {what}");
             }
         }
-        say(&self.names, what, &self.events, &self.ranking, &mut self.output);
+        self.say(what);
         let followed = std::mem::take(&mut self.events);
         self.advance_due();
         self.events = followed;
         outcome.ok()
+    }
+
+    /// Says what followed from the last command.
+    fn say(&mut self, what: &str) {
+        let Self { names, events, ranking, posed, output, .. } = self;
+        say(names, what, Followed { events, ranking, posed }, output);
     }
 
     fn advance_due(&mut self) {
@@ -301,7 +311,7 @@ impl World {
             let command = Command::AdvanceTime(AdvanceTime {});
             self.apply(Request { agent: AgentId::EXCHANGE, command });
             self.learn();
-            say(&self.names, "advance", &self.events, &self.ranking, &mut self.output);
+            self.say("advance");
         }
     }
 
@@ -309,8 +319,10 @@ impl World {
         self.seq += 1;
         self.events.clear();
         self.ranking.clear();
+        self.posed.clear();
         let stamped = Stamped { seq: self.seq, ts_event: self.now, request };
-        let mut out = Events { events: &mut self.events, ranking: &mut self.ranking };
+        let mut out =
+            Events { events: &mut self.events, ranking: &mut self.ranking, posed: &mut self.posed };
         self.exchange.apply(&stamped, &mut out);
         assert_eq!(self.exchange.trial_balance(), 0, "invariant: money is conserved");
     }
@@ -326,6 +338,9 @@ impl World {
             }
             if let Event::QuotePlaced(placed) = event {
                 self.quote_ids.insert((placed.provider, placed.rfq), placed.quote);
+            }
+            if let Event::BundlesQuoted(quoted) = event {
+                self.quote_ids.insert((quoted.provider, quoted.rfq), quoted.quote);
             }
             if let Event::LoggedOn(logged_on) = event
                 && let Some(name) = self.names.session_pending.take()

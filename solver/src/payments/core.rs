@@ -83,6 +83,11 @@ fn most_objecting(
     winners: &[Winner],
     profits: &[i64],
 ) -> Answer {
+    // The buyer need not award anything: all profits together are no more than the surplus.
+    if profits.iter().sum::<i64>() > solution.surplus {
+        let outside = (0..winners.len()).collect();
+        return Answer::Objection(Objection { outside, most: solution.surplus });
+    }
     let Some((charged, origin)) = charged(problem, winners, profits) else {
         return Answer::Unproven;
     };
@@ -166,6 +171,7 @@ fn assemble(
         charged.add_bid(bid).ok()?;
         origin.push(number);
     }
+    charged.require(*problem.required());
     Some((charged, origin))
 }
 

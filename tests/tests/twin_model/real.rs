@@ -300,7 +300,7 @@ impl Real {
                 beatable_by_bps: u16::try_from(exclusive.beatable_by_bps).unwrap(),
             }),
         });
-        OpenRfq { client_id, rfq, invited, dutch, signature: None }
+        OpenRfq { client_id, rfq, invited, dutch, bundles: None, signature: None }
     }
 
     fn offer(&self, offer: super::Offer) -> Offer {
@@ -355,7 +355,8 @@ impl Real {
         let (seq, ts_event) = (self.exchange.seq() + 1, self.now());
         let stamped = Stamped { seq, ts_event, request: Request { agent, command } };
         let (mut events, mut ranking) = (Vec::new(), Vec::new());
-        let mut out = Events { events: &mut events, ranking: &mut ranking };
+        let mut posed = Vec::new();
+        let mut out = Events { events: &mut events, ranking: &mut ranking, posed: &mut posed };
         self.exchange.apply(&stamped, &mut out);
         let mut rest = ranking.as_slice();
         for event in &events {

@@ -17,7 +17,7 @@ const LEFT: &[(&str, &[&str])] = &[
     ("gavel-gateway", &["gavel-sequencer"]),
     ("gavel-client", &["gavel-protocol"]),
     ("gavel-simulator", &["gavel-gateway", "gavel-client"]),
-    ("gavel-solver", &[]),
+    ("gavel-solver", &["gavel-matcher"]),
     ("gavel", &["gavel-simulator", "gavel-solver"]),
     ("gavel-tests", &["gavel"]),
     ("gavel-benches", &["gavel"]),
@@ -124,7 +124,10 @@ const EXTERNAL: &[(&str, External)] = &[
             "tracing",
         ]),
     ),
-    ("gavel-solver", External::These(&["clarabel", "proptest", "thiserror"])),
+    (
+        "gavel-solver",
+        External::These(&["clarabel", "crossbeam", "proptest", "thiserror", "tracing"]),
+    ),
     (
         "gavel",
         External::These(&[

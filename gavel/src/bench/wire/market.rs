@@ -304,6 +304,7 @@ async fn serve(
         http: any_port,
         certificate: None,
         layout,
+        solvers: 1,
         name: "bench".parse()?,
         settings: Settings::fee(10_000),
     })

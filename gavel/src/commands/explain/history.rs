@@ -152,6 +152,8 @@ impl History {
             self.contracts.insert(awarded.contract);
         } else if let Event::QuotePlaced(placed) = event {
             self.places.insert(placed.quote, stamped.seq);
+        } else if let Event::BundlesQuoted(quoted) = event {
+            self.places.entry(quoted.quote).or_insert(stamped.seq);
         } else if let Event::QuoteAmended(amended) = event
             && !amended.kept_place
         {
@@ -178,6 +180,13 @@ impl History {
             Event::RfqCanceled(e) => e.rfq,
             Event::RfqClosed(e) => e.rfq,
             Event::QuotePlaced(e) => e.rfq,
+            Event::BundlesQuoted(e) => e.rfq,
+            Event::BundleQuoted(e) => e.rfq,
+            Event::ClearingStarted(e) => e.rfq,
+            Event::BundlesPosed(e) => e.rfq,
+            Event::AllocationProposed(e) => e.rfq,
+            Event::RfqCleared(e) => e.rfq,
+            Event::BundleLost(e) => e.rfq,
             Event::QuoteAmended(e) => e.rfq,
             Event::QuoteCanceled(e) => e.rfq,
             Event::StandbyEnded(e) => e.rfq,
@@ -236,6 +245,12 @@ impl History {
     /// Returns whether a command names this RFQ or one of its quotes.
     fn is_named_in(&self, command: &Command) -> bool {
         if let Command::PlaceQuote(c) = command {
+            return c.rfq == self.rfq;
+        }
+        if let Command::QuoteBundles(c) = command {
+            return c.rfq == self.rfq;
+        }
+        if let Command::ProposeAllocation(c) = command {
             return c.rfq == self.rfq;
         }
         if let Command::AmendQuote(c) = command {

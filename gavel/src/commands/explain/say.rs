@@ -1,8 +1,9 @@
 //! What happened, in sentences.
 
 use gavel_protocol::{
-    Acceptance, Awarded, CancelCause, CapabilityId, Event, Format, LedgerAccount, Micros, Movement,
-    Offer, Ranked, RankedResult, RfqClosed, RfqOpened, RfqResult, RfqTerms, StandbyEnded,
+    Acceptance, AgentId, AllocationProposed, Awarded, BundleAward, BundleLost, CancelCause,
+    CapabilityId, Event, Format, GroupRule, LedgerAccount, Micros, Movement, Offer, PaymentRule,
+    Ranked, RankedResult, RfqCleared, RfqClosed, RfqOpened, RfqResult, RfqTerms, StandbyEnded,
 };
 
 use crate::commands::explain::history::What;
@@ -31,6 +32,28 @@ fn said(event: &Event, view: &View<'_>, names: &Names) -> Option<(&'static str, 
         Event::QuotePlaced(e) => {
             ("quoted", format!("{} quotes {}", agent(e.provider), offer(&e.offer)))
         }
+        Event::BundlesQuoted(e) => {
+            let group = match e.rule {
+                GroupRule::Xor => "of which at most one may win".into(),
+                GroupRule::Or(capacity) => format!("which share a capacity of {capacity}"),
+            };
+            let (provider, quote, bundles) = (agent(e.provider), e.quote, e.bundles);
+            ("bundles_quoted", format!("{provider} quotes {bundles} bundles, {group}: {quote}"))
+        }
+        Event::BundleQuoted(e) => {
+            let (bundle, offer) = (e.bundle.number, &e.offer);
+            let (items, price, latency_ms) = (offer.items, offer.price, offer.latency_ms);
+            let text = format!("bundle {bundle}: items {items} for {price} within {latency_ms} ms");
+            ("bundle_quoted", format!("{} quotes {text}", agent(e.provider)))
+        }
+        Event::ClearingStarted(e) => {
+            let (bundles, groups) = (e.bundles, e.groups);
+            let text = format!("it takes no more quotes: {bundles} bundles in {groups} groups");
+            ("clearing", format!("{text} can win, and an allocation is sought"))
+        }
+        Event::AllocationProposed(e) => ("proposed", proposed(e, names)),
+        Event::RfqCleared(e) => ("cleared", cleared(e, names)),
+        Event::BundleLost(e) => ("bundle_lost", bundle_lost(e, names)),
         Event::QuoteAmended(e) => {
             let place = if e.kept_place { "keeping its place" } else { "taking a new place" };
             let text = format!("{} now quotes {}, {place}", agent(e.provider), offer(&e.offer));
@@ -92,6 +115,7 @@ fn said(event: &Event, view: &View<'_>, names: &Names) -> Option<(&'static str, 
             ("resumed", format!("the exchange was away: deadlines move by {seconds} s"))
         }
         Event::Founded(_)
+        | Event::BundlesPosed(_)
         | Event::AccountEnrolled(_)
         | Event::AgentEnrolled(_)
         | Event::CapabilityListed(_)
@@ -113,6 +137,73 @@ fn said(event: &Event, view: &View<'_>, names: &Names) -> Option<(&'static str, 
         | Event::Repeated(_)
         | Event::TimeAdvanced(_) => return None,
     })
+}
+
+fn proposed(proposed: &AllocationProposed, names: &Names) -> String {
+    let (solver, surplus) = (solver(proposed.solver, names), proposed.surplus);
+    let bound = match proposed.bound {
+        Some(bound) if bound == surplus => "; no allocation gains more".into(),
+        Some(bound) => format!("; no allocation gains more than {bound}"),
+        None => String::new(),
+    };
+    format!("{solver} propose an allocation that gains the buyer {surplus}{bound}")
+}
+
+fn cleared(cleared: &RfqCleared, names: &Names) -> String {
+    let by = cleared.solver.map_or_else(
+        || "the exchange's own first answer stands".into(),
+        |id| format!("found by {}", solver(id, names)),
+    );
+    let gap = match cleared.bound {
+        Some(bound) if bound == cleared.surplus => "it is proven to be the best".into(),
+        Some(bound) => format!("no other gains more than {bound}"),
+        None => "no bound is known".into(),
+    };
+    let paid = match cleared.payment {
+        PaymentRule::PayAsBid => "winners are paid what they ask",
+        PaymentRule::Vcg => "winners are paid by VCG: what they ask, and what they add to the gain",
+        PaymentRule::Core => "winners are paid the point of the core nearest to VCG",
+    };
+    let (winners, surplus) = (cleared.winners, cleared.surplus);
+    let items = match cleared.items.is_empty() {
+        true => "no item".into(),
+        false => format!("items {}", cleared.items),
+    };
+    format!("{winners} bundles win {items} and gain the buyer {surplus}, {by}; {gap}; {paid}")
+}
+
+fn bundle_lost(lost: &BundleLost, names: &Names) -> String {
+    let (provider, number) = (names.agent(lost.provider), lost.bundle.number);
+    let mut text = format!("bundle {number} of {provider} loses: {}", lost.reason.info().meaning);
+    if !lost.lost_on.is_empty() {
+        text = format!("{text} (items {})", lost.lost_on);
+    }
+    match lost.price_to_win {
+        Some(price) => format!("{text}; it would have won below {price}"),
+        None => text,
+    }
+}
+
+fn solver(solver: AgentId, names: &Names) -> String {
+    match solver {
+        AgentId::EXCHANGE => "the exchange's solvers".into(),
+        solver => names.agent(solver),
+    }
+}
+
+/// Returns what a contract for a bundle rests on.
+fn bundle(bundle: &BundleAward, price: Micros) -> String {
+    let BundleAward { items, gap, payment_high, .. } = *bundle;
+    let mut text = format!("items {items}");
+    match gap {
+        Some(Micros::ZERO) => text += ", by the best allocation there is",
+        Some(gap) => text = format!("{text}, by an allocation within {gap} of the best"),
+        None => {}
+    }
+    if payment_high != price {
+        text = format!("{text}; by the rule it could be up to {payment_high}");
+    }
+    text
 }
 
 fn opened(opened: &RfqOpened, view: &View<'_>, names: &Names) -> String {
@@ -155,10 +246,11 @@ fn closed(closed: &RfqClosed, view: &View<'_>) -> String {
 fn awarded(awarded: &Awarded, names: &Names) -> String {
     let Awarded { contract, parties, price, quantity, total, currency, bond, .. } = *awarded;
     let provider = names.agent(parties.provider);
-    let mut text = format!(
-        "{provider} is awarded {} at {price} each: {contract} over {total} {currency}",
-        units(quantity)
-    );
+    let what = match &awarded.bundle {
+        Some(awarded) => bundle(awarded, price),
+        None => format!("{} at {price} each", units(quantity)),
+    };
+    let mut text = format!("{provider} is awarded {what}: {contract} over {total} {currency}");
     if bond > Micros::ZERO {
         text = format!("{text}, bond {bond}");
     }
@@ -233,6 +325,10 @@ pub fn rule(terms: &RfqTerms) -> String {
                           of that moment; the rest waits for the next."
                 .into()
         }
+        Format::Combinatorial => format!(
+            "Combinatorial: those bundles win together that gain the buyer most, the reserves of \
+             what is awarded less the scores. {score}"
+        ),
         Format::BuyersChoice => format!(
             "Buyer's choice: the book is shown to the buyer at the close, in the order of scores, \
              and it picks. {score}"

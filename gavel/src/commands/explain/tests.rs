@@ -1,7 +1,7 @@
 //! Explanations of histories made in the pure exchange: who sees what, at which price a loser would
 //! have won, and whose money moved.
 
-use gavel_exchange::{Events, Exchange};
+use gavel_exchange::Exchange;
 use gavel_protocol::{
     AccountId, AdvanceTime, AgentId, Attributes, CapabilityId, ClientId, Command, Currency,
     DeclineRfq, Deposit, Digest, Disclosure, DurationNs, EnrolAccount, EnrolAgent, Event, Format,
@@ -9,7 +9,7 @@ use gavel_protocol::{
     PublicKey, RankedResult, Request, RfqId, RfqTerms, Roles, Scoring, Settings, Stamped,
     TimestampNs,
 };
-use gavel_sequencer::{Batch, Step};
+use gavel_sequencer::Batch;
 use serde_json::Value;
 
 use super::history::History;
@@ -88,10 +88,9 @@ impl Market {
         let request = Request { agent, command };
         let stamped = Stamped { seq: exchange.seq() + 1, ts_event: *now, request };
         let first = batch.events.len();
-        let mut out = Events { events: &mut batch.events, ranking: &mut batch.ranking };
+        let mut out = batch.out();
         exchange.apply(&stamped, &mut out);
-        let (events_end, ranking_end) = (batch.events.len(), batch.ranking.len());
-        batch.steps.push(Step { stamped, origin: None, events_end, ranking_end });
+        batch.end_step(stamped, None);
         batch.events[first]
     }
 

@@ -186,6 +186,8 @@ fn is_sealed(what: &What) -> bool {
     matches!(
         **event,
         Event::QuotePlaced(_)
+            | Event::BundlesQuoted(_)
+            | Event::BundleQuoted(_)
             | Event::QuoteAmended(_)
             | Event::QuoteCanceled(_)
             | Event::RfqDeclined(_)
@@ -204,6 +206,11 @@ fn is_own(what: &What, agent: AgentId) -> bool {
         Event::ProviderInvited(e) => e.provider == agent,
         Event::RfqDeclined(e) => e.provider == agent,
         Event::QuotePlaced(e) => e.provider == agent,
+        Event::BundlesQuoted(e) => e.provider == agent,
+        Event::BundleQuoted(e) => e.provider == agent,
+        Event::BundleLost(e) => e.provider == agent,
+        Event::RfqCleared(e) => e.buyer == agent,
+        Event::AllocationProposed(e) => e.solver == agent,
         Event::QuoteAmended(e) => e.provider == agent,
         Event::QuoteCanceled(e) => e.provider == agent,
         Event::StandbyEnded(e) => e.provider == agent,
@@ -217,6 +224,8 @@ fn is_own(what: &What, agent: AgentId) -> bool {
         Event::ContractExpired(e) => of(e.parties),
         Event::ContractTakenOver(e) => of(e.parties) || e.successor == agent,
         Event::QuotePicked(_)
+        | Event::ClearingStarted(_)
+        | Event::BundlesPosed(_)
         | Event::RfqTaken(_)
         | Event::RfqClosed(_)
         | Event::Founded(_)

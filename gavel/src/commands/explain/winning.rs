@@ -45,6 +45,8 @@ fn winning_price(history: &History, terms: &RfqTerms, entry: &Ranked) -> Option<
         | LossReason::Ineligible
         | LossReason::ContractLimit
         | LossReason::Unfillable
+        | LossReason::BundleLost
+        | LossReason::GroupUsedUp
         | LossReason::RfqPassed
         | LossReason::DoneAway => return None,
     }
@@ -64,7 +66,7 @@ fn winning_price(history: &History, terms: &RfqTerms, entry: &Ranked) -> Option<
 fn comes_before(history: &History, entry: &Ranked, winner: &Ranked) -> bool {
     let place = |quote: QuoteRef| match quote {
         QuoteRef::Sealed(quote) => history.place(quote),
-        QuoteRef::Standing | QuoteRef::Take => None,
+        QuoteRef::Standing | QuoteRef::Take | QuoteRef::Bundle(_) => None,
     };
     place(entry.quote).zip(place(winner.quote)).is_some_and(|(entry, winner)| entry < winner)
 }

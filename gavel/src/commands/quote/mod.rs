@@ -290,6 +290,8 @@ impl<'a> Provider<'a> {
             PrivateEvent::RfqEnded(_)
             | PrivateEvent::InvitedRfqEnded(_)
             | PrivateEvent::InvitedRfqTaken(_)
+            | PrivateEvent::RfqCleared(_)
+            | PrivateEvent::BundleLost(_)
             | PrivateEvent::Declined(_)
             | PrivateEvent::BookOpened(_)
             | PrivateEvent::QuoteShown(_)

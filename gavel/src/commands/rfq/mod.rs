@@ -137,6 +137,8 @@ impl<'a> Buyer<'a> {
             | PrivateEvent::Invited(_)
             | PrivateEvent::InvitedRfqEnded(_)
             | PrivateEvent::InvitedRfqTaken(_)
+            | PrivateEvent::RfqCleared(_)
+            | PrivateEvent::BundleLost(_)
             | PrivateEvent::Standby(_)
             | PrivateEvent::ReputationChanged(_)
             | PrivateEvent::ProviderSuspended(_) => {}

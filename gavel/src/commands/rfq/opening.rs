@@ -17,7 +17,7 @@ pub async fn new_rfq(client: &Client, data: &DataDir, args: &RfqArgs) -> anyhow:
     let terms = rfq_terms(client, args).await?;
     let invited = args.admission.invite.iter().map(|name| data.agent(name));
     let invited = invited.collect::<anyhow::Result<Vec<AgentId>>>()?;
-    Ok(NewRfq { terms, invited, dutch: dutch_terms(data, &args.format)? })
+    Ok(NewRfq { terms, invited, dutch: dutch_terms(data, &args.format)?, bundles: None })
 }
 
 async fn rfq_terms(client: &Client, args: &RfqArgs) -> anyhow::Result<RfqTerms> {

@@ -90,7 +90,8 @@ fn ask(book: Vec<QuoteShown>, picks: mpsc::Sender<QuoteId>, output: Output) {
 fn pickable(shown: &QuoteShown) -> Option<QuoteId> {
     match (shown.quote, shown.barred) {
         (QuoteRef::Sealed(quote), None) => Some(quote),
-        (QuoteRef::Sealed(_), Some(_)) | (QuoteRef::Standing | QuoteRef::Take, _) => None,
+        (QuoteRef::Sealed(_), Some(_))
+        | (QuoteRef::Standing | QuoteRef::Take | QuoteRef::Bundle(_), _) => None,
     }
 }
 

@@ -1,0 +1,111 @@
+//! The problems of combinatorial RFQs on their way to solvers: to the exchange's own, and by the
+//! stream of problems to those from outside, where the RFQ admits them. None leaves before its close
+//! is durable.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use gavel_protocol::{
+    BundleTerms, ClearingStarted, PosedBundle, PosedItem, Problem, ProblemPosed, RfqId,
+};
+use rustc_hash::FxBuildHasher;
+
+use crate::lock::lock;
+
+/// Solves problems, beside everything else.
+pub trait Solvers: Send + Sync {
+    /// Takes a problem. Called on the journal's thread: it must not wait.
+    fn pose(&self, problem: Problem);
+
+    /// The RFQ is decided: its problem needs no answer any more.
+    fn forget(&self, rfq: RfqId);
+}
+
+/// The combinatorial RFQs that are open, and the exchange's own solvers.
+#[derive(Default)]
+pub(crate) struct Problems(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    open: HashMap<RfqId, Pending, FxBuildHasher>,
+    solvers: Option<Box<dyn Solvers>>,
+}
+
+/// A combinatorial RFQ, and as much of its problem as there is.
+struct Pending {
+    terms: Box<BundleTerms>,
+    bundles: Vec<PosedBundle>,
+    /// The problem, once it is out.
+    posed: Option<ProblemPosed>,
+}
+
+impl std::fmt::Debug for Problems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Problems").field(&lock(&self.0).open.len()).finish()
+    }
+}
+
+impl Problems {
+    /// Lets `solvers` solve the problems, those first that are out already.
+    pub fn set_solvers(&self, solvers: Box<dyn Solvers>) {
+        let mut state = lock(&self.0);
+        for pending in state.open.values() {
+            if let Some(posed) = &pending.posed {
+                let bundles = pending.bundles.clone();
+                solvers.pose(Problem { posed: posed.clone(), bundles });
+            }
+        }
+        state.solvers = Some(solvers);
+    }
+
+    pub fn opened(&self, rfq: RfqId, terms: &BundleTerms) {
+        let pending = Pending { terms: Box::new(terms.clone()), bundles: Vec::new(), posed: None };
+        lock(&self.0).open.insert(rfq, pending);
+    }
+
+    /// Adds bundles to a problem. Returns whether solvers from outside may see them.
+    pub fn add(&self, rfq: RfqId, bundles: &[PosedBundle]) -> bool {
+        let mut state = lock(&self.0);
+        let Some(pending) = state.open.get_mut(&rfq) else { return false };
+        pending.bundles.extend_from_slice(bundles);
+        pending.terms.external_solvers
+    }
+
+    /// Takes the news that a problem is out, and passes it to the exchange's own solvers. Returns what
+    /// those from outside get, if they may.
+    pub fn started(&self, started: &ClearingStarted) -> Option<ProblemPosed> {
+        let mut state = lock(&self.0);
+        let State { open, solvers } = &mut *state;
+        let pending = open.get_mut(&started.rfq)?;
+        let terms = &pending.terms;
+        let item = |item: &gavel_protocol::Item| {
+            let reserve = item.worth().unwrap_or_default();
+            PosedItem { load: item.load, reserve }
+        };
+        let posed = ProblemPosed {
+            rfq: started.rfq,
+            ends_at: started.ends_at,
+            items: terms.items.iter().map(item).collect(),
+            free_disposal: terms.free_disposal,
+            all_or_none: terms.all_or_none,
+            payment: terms.payment,
+            external_solvers: terms.external_solvers,
+            bundles: started.bundles,
+            groups: started.groups,
+        };
+        pending.posed = Some(posed.clone());
+        if let Some(solvers) = solvers {
+            solvers.pose(Problem { posed: posed.clone(), bundles: pending.bundles.clone() });
+        }
+        pending.terms.external_solvers.then_some(posed)
+    }
+
+    pub fn closed(&self, rfq: RfqId) {
+        let mut state = lock(&self.0);
+        if state.open.remove(&rfq).is_some()
+            && let Some(solvers) = &state.solvers
+        {
+            solvers.forget(rfq);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The best allocation of single quotes: bundles of one item. Whatever is awarded to bundles must gain
+//! the buyer at least as much.
+//!
+//! It is an assignment of items to XOR groups, each of which wins at most one, found by shortest
+//! augmenting paths (Jonker and Volgenant 1987), one item after the other. An item may also take its
+//! way out: be left out, or go to a bundle that no other item needs, one of an OR group whose capacity
+//! is enough for all its singles. Of an OR group that is tighter only as many singles as fit are
+//! looked at, in the order of their numbers and if they are the best way out so far: with such groups
+//! it would be a knapsack problem, and the answer may be less than the best.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use gavel_protocol::limits::{BUNDLES_PER_RFQ_MAX, ITEMS_MAX};
+use gavel_protocol::{GroupRule, Micros, PosedBundle};
+
+use crate::allocation::Problem;
+
+/// A way to award an item: to a bundle of an XOR group.
+#[derive(Clone, Copy, Debug, Default)]
+struct Edge {
+    group: u32,
+    /// What it gains beside the item's way out, above zero.
+    gain: i128,
+    bundle: u32,
+}
+
+/// A group that a path may lead to.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    group: u32,
+    cost: i128,
+    /// By which edge, of which item.
+    edge: usize,
+    from: usize,
+    /// Whether no cheaper path leads there.
+    is_final: bool,
+}
+
+/// Where a path ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// In a group that has no item yet: its place among those reached.
+    Group(usize),
+    /// With an item that takes its way out.
+    WayOut(usize),
+}
+
+/// What the assignment needs; reused, so that nothing is allocated.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    /// Those of one item lie next to each other, up to its end.
+    edges: Vec<Edge>,
+    ends: Vec<usize>,
+    /// What each item gains by its way out, and the bundle, unless it is left out.
+    outs: Vec<(i128, Option<u32>)>,
+    /// The edge that each item is awarded by; without one it takes its way out.
+    awarded: Vec<Option<usize>>,
+    /// Dual prices: an edge's two are at least its gain, an item's at least zero.
+    item_price: Vec<i128>,
+    group_price: Vec<i128>,
+    item_of: Vec<Option<usize>>,
+    reached: Vec<Reached>,
+    /// Where each group is among those reached, plus one.
+    place: Vec<usize>,
+    /// Items whose edges have been looked at, and what the path to them costs.
+    visited: Vec<(usize, i128)>,
+    /// Per group: the loads of its singles, and of those that are a way out.
+    loads: Vec<(u64, u64)>,
+}
+
+impl Assignment {
+    /// Makes room for the largest problem.
+    pub(crate) fn new() -> Self {
+        Self {
+            edges: Vec::with_capacity(BUNDLES_PER_RFQ_MAX),
+            ends: Vec::with_capacity(ITEMS_MAX),
+            outs: Vec::with_capacity(ITEMS_MAX),
+            awarded: Vec::with_capacity(ITEMS_MAX),
+            item_price: Vec::with_capacity(ITEMS_MAX),
+            group_price: vec![0; BUNDLES_PER_RFQ_MAX],
+            item_of: vec![None; BUNDLES_PER_RFQ_MAX],
+            reached: Vec::with_capacity(BUNDLES_PER_RFQ_MAX),
+            place: vec![0; BUNDLES_PER_RFQ_MAX],
+            visited: Vec::with_capacity(ITEMS_MAX),
+            loads: vec![(0, 0); BUNDLES_PER_RFQ_MAX],
+        }
+    }
+
+    /// Finds the best allocation of single quotes, puts its winners into `winners`, and returns its
+    /// surplus.
+    pub(crate) fn solve(&mut self, problem: &Problem<'_>, winners: &mut Vec<u32>) -> Micros {
+        let items = problem.items.len();
+        // Where all or none are wanted, an award is worth more than any difference of prices.
+        let reserves = problem.items.iter().map(|item| i128::from(item.reserve.raw()));
+        let premium = if problem.all_or_none { reserves.sum::<i128>() + 1 } else { 0 };
+        self.clear(items);
+        self.find_ways_out(problem, premium);
+        self.find_edges(problem, premium);
+        (0..items).for_each(|item| self.bring_in(item));
+
+        winners.clear();
+        for item in 0..items {
+            let by_group = self.awarded[item].map(|edge| self.edges[edge].bundle);
+            winners.extend(by_group.or(self.outs[item].1));
+        }
+        if problem.all_or_none && winners.len() < items {
+            winners.clear();
+        }
+        let gains = winners.iter().map(|winner| problem.gain(*winner).raw());
+        Micros::new(gains.sum())
+    }
+
+    fn clear(&mut self, items: usize) {
+        self.group_price.fill(0);
+        self.item_of.fill(None);
+        self.loads.fill((0, 0));
+        self.outs.clear();
+        self.outs.resize(items, (0, None));
+        self.awarded.clear();
+        self.awarded.resize(items, None);
+        self.item_price.clear();
+        self.item_price.resize(items, 0);
+        self.edges.clear();
+        self.ends.clear();
+        self.ends.resize(items, 0);
+    }
+
+    fn find_ways_out(&mut self, problem: &Problem<'_>, premium: i128) {
+        for (_, bundle, item) in singles(problem) {
+            self.loads[bundle.group as usize].0 += u64::from(problem.items[item].load);
+        }
+        for looks_at_tight in [false, true] {
+            for (number, bundle, item) in singles(problem) {
+                let GroupRule::Or(capacity) = bundle.rule else { continue };
+                let (all, used) = &mut self.loads[bundle.group as usize];
+                let is_tight = *all > u64::from(capacity);
+                let gain = i128::from(problem.gain(number).raw()) + premium;
+                let (out, known) = self.outs[item];
+                if is_tight != looks_at_tight || (known.is_some() && gain <= out) {
+                    continue;
+                }
+                let load = u64::from(problem.items[item].load);
+                if is_tight && *used + load > u64::from(capacity) {
+                    continue;
+                }
+                *used += load;
+                self.outs[item] = (gain, Some(number));
+            }
+        }
+    }
+
+    /// Lists the edges that gain something, item by item.
+    fn find_edges(&mut self, problem: &Problem<'_>, premium: i128) {
+        let outs = &self.outs;
+        let edge = |(number, bundle, item): (u32, &PosedBundle, usize)| {
+            let gain = i128::from(problem.gain(number).raw()) + premium - outs[item].0;
+            let pays = bundle.rule == GroupRule::Xor && gain > 0;
+            pays.then_some((item, Edge { group: bundle.group, gain, bundle: number }))
+        };
+        for (item, _) in singles(problem).filter_map(edge) {
+            self.ends[item] += 1;
+        }
+        let mut end = 0;
+        for count in &mut self.ends {
+            end += core::mem::replace(count, end);
+        }
+        self.edges.resize(end, Edge::default());
+        // Each end is where the item's next edge goes, until all are there.
+        for (item, edge) in singles(problem).filter_map(edge) {
+            self.edges[self.ends[item]] = edge;
+            self.ends[item] += 1;
+        }
+    }
+
+    fn edges_of(&self, item: usize) -> core::ops::Range<usize> {
+        item.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[item]
+    }
+
+    /// Brings an item in along the path that gains most: others on it change groups, or take their way
+    /// out.
+    fn bring_in(&mut self, item: usize) {
+        let rest =
+            |edge: usize| self.edges[edge].gain - self.group_price[self.edges[edge].group as usize];
+        let most = self.edges_of(item).map(rest).max().unwrap_or(0);
+        self.item_price[item] = most.max(0);
+        self.reached.clear();
+        self.visited.clear();
+        let (mut at, mut cost) = (item, 0);
+        let (end_cost, end) = loop {
+            self.visited.push((at, cost));
+            self.look_from(at, cost);
+            let ways_out = self.visited.iter();
+            let ways_out = ways_out.map(|(at, cost)| (cost + self.item_price[*at], *at));
+            let (out_cost, out) = ways_out.min().expect("the item itself was visited");
+            let open = (0..self.reached.len()).filter(|place| !self.reached[*place].is_final);
+            let next = open.min_by_key(|place| self.reached[*place].cost);
+            let next = next.filter(|place| self.reached[*place].cost < out_cost);
+            let Some(next) = next else { break (out_cost, End::WayOut(out)) };
+            let reached = &mut self.reached[next];
+            reached.is_final = true;
+            cost = reached.cost;
+            match self.item_of[reached.group as usize] {
+                None => break (cost, End::Group(next)),
+                Some(other) => at = other,
+            }
+        };
+        self.change_prices(end_cost);
+        self.award_along(end);
+        for reached in &self.reached {
+            self.place[reached.group as usize] = 0;
+        }
+    }
+
+    fn look_from(&mut self, item: usize, cost: i128) {
+        for edge in self.edges_of(item) {
+            let Edge { group, gain, .. } = self.edges[edge];
+            let price = self.item_price[item] + self.group_price[group as usize];
+            let found =
+                Reached { group, cost: cost + price - gain, edge, from: item, is_final: false };
+            let place = &mut self.place[group as usize];
+            match place.checked_sub(1) {
+                None => {
+                    self.reached.push(found);
+                    *place = self.reached.len();
+                }
+                Some(known) if self.reached[known].is_final => {}
+                Some(known) if self.reached[known].cost <= found.cost => {}
+                Some(known) => self.reached[known] = found,
+            }
+        }
+    }
+
+    fn change_prices(&mut self, end: i128) {
+        for (item, cost) in &self.visited {
+            self.item_price[*item] -= (end - cost).max(0);
+        }
+        for reached in self.reached.iter().filter(|reached| reached.is_final) {
+            self.group_price[reached.group as usize] += (end - reached.cost).max(0);
+        }
+    }
+
+    /// Awards along the path, from its end back to the item that came in, which had no group.
+    fn award_along(&mut self, end: End) {
+        let mut next = match end {
+            End::Group(place) => Some(place),
+            End::WayOut(item) => self.awarded[item].take().map(|edge| self.place_of(edge)),
+        };
+        while let Some(place) = next {
+            let Reached { group, edge, from, .. } = self.reached[place];
+            self.item_of[group as usize] = Some(from);
+            let before = self.awarded[from].replace(edge);
+            next = before.map(|edge| self.place_of(edge));
+        }
+    }
+
+    fn place_of(&self, edge: usize) -> usize {
+        let place = self.place[self.edges[edge].group as usize].checked_sub(1);
+        place.expect("an item on the path is there because its group was reached")
+    }
+}
+
+/// Returns the bundles of one item, with their numbers and their items.
+fn singles<'a>(problem: &Problem<'a>) -> impl Iterator<Item = (u32, &'a PosedBundle, usize)> {
+    let numbered = (0..).zip(problem.bundles).filter(|(_, bundle)| bundle.items.len() == 1);
+    numbered.filter_map(|(number, bundle)| {
+        Some((number, bundle, usize::from(bundle.items.iter().next()?)))
+    })
+}
