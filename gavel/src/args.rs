@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use gavel_protocol::Name;
 
 use crate::bench::core::CoreArgs;
+use crate::bench::solver::SolverArgs;
 use crate::bench::wire::WireArgs;
 
 pub use explain::{ExplainArgs, ExplainCommand};
@@ -83,6 +84,8 @@ pub enum Command {
 pub enum BenchCommand {
     /// The service time of one command in the pure exchange.
     Core(CoreArgs),
+    /// What clearing bundles costs the core, step by step.
+    Solver(SolverArgs),
     /// Round trips and throughput of a whole exchange over QUIC.
     Wire(WireArgs),
 }

@@ -28,6 +28,6 @@ pub use certificate::{Certificate, verify};
 pub use clock::Budget;
 pub use items::Items;
 pub use payments::{Amount, Payment, Payments, Rule, pay};
-pub use pool::{PoolHandle, SolverPool};
+pub use pool::{PoolHandle, SolverPool, propose};
 pub use problem::{Bid, BidId, BuildError, Cover, Group, GroupId, Item, Kind, Problem};
 pub use solver::{Config, Progress, Solution, Solver, Status, solve};

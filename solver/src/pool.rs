@@ -198,6 +198,15 @@ fn answer(solver: &mut Solver, job: &Job, propose: &dyn Fn(ProposeAllocation)) {
     propose(proposal(posed.rfq, &found, payments));
 }
 
+/// Returns the allocation that a search within `budget` finds, without payments, or `None` if the
+/// problem's amounts are too large.
+pub fn propose(problem: &gavel_protocol::Problem, budget: Budget) -> Option<ProposeAllocation> {
+    let translated = translate(problem)?;
+    let config = Config { budget, ..Config::default() };
+    let solution = Solver::default().solve(&translated, &config, &mut |_| {});
+    Some(proposal(problem.posed.rfq, &solution, Vec::new()))
+}
+
 /// Returns how long until a proposal must be on its way.
 fn left(ends_at: TimestampNs) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -73,6 +73,22 @@ impl Market {
         Ok(market)
     }
 
+    /// Returns the bundles of a problem that the last command has posed.
+    pub fn posed(&self) -> &[PosedBundle] {
+        &self.posed
+    }
+
+    /// Returns the step that is due now, with its place and its time.
+    pub fn due_now(&self) -> Option<Stamped> {
+        self.due().map(|request| self.stamp(request))
+    }
+
+    /// Returns a request with the next place and the time of the next tick.
+    pub fn stamped(&mut self, request: Request) -> Stamped {
+        self.now = self.now.after(TICK);
+        self.stamp(request)
+    }
+
     /// Returns the events of the last command.
     pub fn events(&self) -> &[Event] {
         &self.events

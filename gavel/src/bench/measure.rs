@@ -130,6 +130,25 @@ impl Measure {
         self.rejected += usize::from(matches!(market.events().first(), Some(Event::Rejected(_))));
     }
 
+    /// Measures one command that nothing had to come before, and returns what it took.
+    pub fn timed(&mut self, market: &mut Market, stamped: &Stamped) -> u64 {
+        let before = self.total_ns;
+        self.steps(market, std::slice::from_ref(stamped), 0);
+        self.total_ns - before
+    }
+
+    /// Adds a command that was measured elsewhere.
+    pub fn add(&mut self, took_ns: u64, events: usize) {
+        self.total_ns += took_ns;
+        self.events += events;
+        self.histogram.saturating_record(took_ns);
+    }
+
+    /// Returns the mean so far.
+    pub fn mean_ns(&self) -> f64 {
+        self.total_ns as f64 / self.histogram.len().max(1) as f64
+    }
+
     /// Measures a piece of work for which `before_ns` were spent already.
     pub fn one(&mut self, before_ns: u64, work: impl FnOnce()) {
         let allocations_before = allocations();

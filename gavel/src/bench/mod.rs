@@ -11,4 +11,5 @@ mod market;
 mod measure;
 mod memory;
 mod mixed;
+pub mod solver;
 pub mod wire;
