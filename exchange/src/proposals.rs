@@ -76,9 +76,10 @@ impl Exchange {
             }
         }
         let best = &clearing.best;
+        // Where nothing is gained, nobody is paid more than it asks.
         let is_settled = book.rules.payment == PaymentRule::PayAsBid
             || !best.payments.is_empty()
-            || best.winners.is_empty();
+            || best.surplus == Micros::ZERO;
         let is_over = clearing.is_proven() && is_settled;
         let rfq = c.rfq;
         out.push(Event::AllocationProposed(AllocationProposed { rfq, solver, surplus, bound }));

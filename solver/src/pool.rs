@@ -185,26 +185,42 @@ fn answer(solver: &mut Solver, job: &Job, propose: &dyn Fn(ProposeAllocation)) {
         }
     }
     let Some(found) = found.filter(|found| found.status == Status::Optimal) else { return };
-    let rule = match posed.payment {
-        PaymentRule::PayAsBid => return,
-        PaymentRule::Vcg => Rule::Vcg,
-        PaymentRule::Core => Rule::Core,
-    };
     // Each re-solve gets the same; those of the core are many, and mostly short.
     let solves = u32::try_from(found.winners.len()).unwrap_or(u32::MAX).saturating_add(1);
     let budget = Budget::Time(left(posed.ends_at) / solves);
-    let payments = pay(solver, &problem, &found, rule, budget);
-    let payments = per_bundle(&problem, &found, &payments);
-    propose(proposal(posed.rfq, &found, payments));
+    let payments = payments(solver, &problem, &found, posed.payment, budget);
+    if !payments.is_empty() {
+        propose(proposal(posed.rfq, &found, payments));
+    }
 }
 
-/// Returns the allocation that a search within `budget` finds, without payments, or `None` if the
-/// problem's amounts are too large.
+/// Returns what a search within `budget` finds, or `None` if the problem's amounts are too large. If it
+/// is proven to be the best, with payments by the problem's rule, each re-solve within `budget` too.
 pub fn propose(problem: &gavel_protocol::Problem, budget: Budget) -> Option<ProposeAllocation> {
-    let translated = translate(problem)?;
+    let (translated, mut solver) = (translate(problem)?, Solver::default());
     let config = Config { budget, ..Config::default() };
-    let solution = Solver::default().solve(&translated, &config, &mut |_| {});
-    Some(proposal(problem.posed.rfq, &solution, Vec::new()))
+    let found = solver.solve(&translated, &config, &mut |_| {});
+    let payments = payments(&mut solver, &translated, &found, problem.posed.payment, budget);
+    Some(proposal(problem.posed.rfq, &found, payments))
+}
+
+/// Returns what the winners are paid; nothing if they are paid as bid.
+fn payments(
+    solver: &mut Solver,
+    problem: &Problem,
+    found: &Solution,
+    rule: PaymentRule,
+    budget: Budget,
+) -> Vec<ProposedPayment> {
+    let rule = match rule {
+        PaymentRule::PayAsBid => return Vec::new(),
+        PaymentRule::Vcg => Rule::Vcg,
+        PaymentRule::Core => Rule::Core,
+    };
+    match found.status {
+        Status::Feasible => Vec::new(),
+        Status::Optimal => per_bundle(problem, found, &pay(solver, problem, found, rule, budget)),
+    }
 }
 
 /// Returns how long until a proposal must be on its way.

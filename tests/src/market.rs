@@ -41,7 +41,7 @@ impl Market {
             client_ids: 0,
             events: Vec::with_capacity(1_024),
             ranking: Vec::with_capacity(1_024),
-            posed: Vec::new(),
+            posed: Vec::with_capacity(1_024),
         };
         let found = Found {
             name: "market".parse().unwrap(),
@@ -78,6 +78,16 @@ impl Market {
         self.exchange.apply(&stamped, &mut out);
         self.allocated += (self.allocations)() - before;
         self.events[0]
+    }
+
+    /// Returns what followed from the last command.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Returns the bundles of a problem that the last command has posed.
+    pub fn posed(&self) -> &[PosedBundle] {
+        &self.posed
     }
 
     /// Lets what is due take effect.
