@@ -3,8 +3,8 @@
 use gavel_matcher::{BundlesOfQuote, GroupAtClose, Owner, Quote, Rfq};
 use gavel_protocol::limits::BUNDLES_PER_RFQ_MAX;
 use gavel_protocol::{
-    BundleGroup, BundleQuoted, BundlesQuoted, Event, GroupRule, IdKind, Items, Micros, NewGroup,
-    Offer, QuoteBundles, QuoteId, RejectReason,
+    BundleGroup, BundleQuoted, BundlesQuoted, Event, IdKind, Items, Micros, NewGroup, Offer,
+    QuoteBundles, QuoteId, RejectReason,
 };
 
 use crate::events::Events;
@@ -125,13 +125,5 @@ impl Exchange {
             let priced = (bundle.price, book.quantity_of(&bundle.items));
             self.check_band_of(rfq.terms.capability, priced)
         })
-    }
-}
-
-/// Returns what a bundle takes of its group: its load, or one of an XOR group's one.
-pub(crate) fn units_of(rule: GroupRule, load: u32) -> (u32, u32) {
-    match rule {
-        GroupRule::Xor => (1, 1),
-        GroupRule::Or(capacity) => (load, capacity),
     }
 }

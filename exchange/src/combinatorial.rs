@@ -4,7 +4,7 @@
 //! It goes on in steps of a bounded number of bundles. While proposals are taken, other business goes
 //! on; each of the other phases is one job, between whose steps nothing else takes effect.
 
-use gavel_matcher::{Candidate, Fate, GroupAtClose, Phase, Quote, Rfq, load_of};
+use gavel_matcher::{Candidate, Fate, GroupAtClose, Phase, Quote, Rfq, load_of, units_of};
 use gavel_protocol::limits::STANDBYS_PER_RFQ_MAX;
 use gavel_protocol::{
     BundleAward, BundleLost, BundlesPosed, ClearingStarted, Disclosure, Event, Items, LossReason,
@@ -12,8 +12,7 @@ use gavel_protocol::{
 };
 
 use crate::awards::Award;
-use crate::bundles::units_of;
-use crate::closing::{Ending, declined};
+use crate::closing::{Decided, Ending, declined};
 use crate::deadlines::Due;
 use crate::events::Events;
 use crate::exchange::Exchange;
@@ -55,8 +54,15 @@ impl Exchange {
         }
         let end = len.min(next + BUNDLES_POSED_PER_STEP_MAX);
         let first = self.rfqs.books.at(book).clearing.posed.len();
+        let (decided, terms) = (self.decided(slot), self.rfqs.at(slot).terms);
+        let band = self.directory.capability(terms.capability).ok().and_then(|known| known.band);
         for place in next..end {
-            self.pose_bundle(slot, book, place);
+            let of_rfq = self.rfqs.books.at(book);
+            let group = of_rfq.at(place).group;
+            if !of_rfq.group(group).at_close.seen {
+                self.look_at_group(&decided, book, group);
+            }
+            self.rfqs.books.at_mut(book).pose(place, terms.scoring, band);
         }
         let posed = &self.rfqs.books.at(book).clearing.posed[first..];
         if !posed.is_empty() {
@@ -71,57 +77,29 @@ impl Exchange {
         self.go_on(slot, Phase::Posing(end));
     }
 
-    fn pose_bundle(&mut self, slot: u32, book: u32, place: u32) {
-        let bundle = *self.rfqs.books.at(book).at(place);
-        let at_close = self.group_at_close(slot, book, bundle.group);
-        let scoring = self.rfqs.at(slot).terms.scoring;
-        let parts = [
-            Some(bundle.offer.price),
-            scoring.latency(bundle.offer.latency_ms),
-            scoring.reputation(at_close.reputation_bps),
-        ];
-        let score = parts.into_iter().try_fold(Micros::ZERO, |sum, part| sum.plus(part?));
-        let score = score.expect("invariant: weights are limited, so that scores fit");
-        let barred = at_close.barred;
-        let (quantity, capability) = {
-            let quantity = self.rfqs.books.at(book).quantity_of(&bundle.offer.items);
-            (quantity, self.rfqs.at(slot).terms.capability)
-        };
-        // Nothing is paid that nobody could quote any more.
-        let in_band = self.check_band_of(capability, (bundle.offer.price, quantity)).is_ok();
-        let above = score > bundle.worth || !in_band;
-        let barred = barred.or(above.then_some(LossReason::AboveReserve));
-        let book = self.rfqs.books.at_mut(book);
-        match barred {
-            Some(reason) => book.at_mut(place).fate = Fate::Barred(reason),
-            None => book.pose(place, score),
-        }
-    }
-
-    /// Returns what holds for a group at the close; it is looked at once.
-    fn group_at_close(&mut self, slot: u32, book: u32, group: u32) -> GroupAtClose {
-        let known = *self.rfqs.books.at(book).group(group);
-        if known.at_close.seen {
-            return known.at_close;
-        }
+    /// Notes what holds for a group at the close.
+    fn look_at_group(&mut self, decided: &Decided, book: u32, group: u32) {
+        let known = self.rfqs.books.at(book).group(group);
         let quote = self.rfqs.quote(known.quote).expect("invariant: a group is a live quote");
-        let mut candidate = self.decided(slot).candidate(quote, &self.directory);
+        let mut candidate = decided.candidate(quote, &self.directory);
         if !self.exposures.may_contract(known.owner.slots.account) {
             candidate.bar(LossReason::ContractLimit);
         }
         let (reputation_bps, barred) = (candidate.reputation_bps, candidate.barred);
-        let at_close = GroupAtClose { seen: true, reputation_bps, barred, ..known.at_close };
-        self.rfqs.books.at_mut(book).group_mut(group).at_close = at_close;
-        at_close
+        let reputation = decided.terms.scoring.reputation(reputation_bps);
+        let reputation = reputation.expect("invariant: weights are limited");
+        let seen =
+            GroupAtClose { seen: true, reputation_bps, reputation, barred, ..known.at_close };
+        self.rfqs.books.at_mut(book).group_mut(group).at_close = seen;
     }
 
     /// The problem is out: constructs a first answer, and takes proposals.
     fn start_clearing(&mut self, slot: u32, out: &mut Events<'_>) {
         let book = self.bundle_book(slot);
         let Self { rfqs, scratch, .. } = self;
-        let (problem, best) = rfqs.books.at_mut(book).problem_and_best();
-        best.surplus = problem.construct(scratch, &mut best.winners);
-        let bundles = u32::try_from(problem.bundles.len()).expect("fewer than 2^32");
+        let of_rfq = rfqs.books.at_mut(book);
+        of_rfq.construct(scratch);
+        let bundles = u32::try_from(of_rfq.clearing.posed.len()).expect("fewer than 2^32");
         if bundles == 0 {
             self.rfqs.books.at_mut(book).clearing.bound = Some(Micros::ZERO);
             return self.go_on(slot, Phase::Awarding(0));
@@ -188,7 +166,7 @@ impl Exchange {
 
         let of_rfq = self.rfqs.books.at_mut(book);
         of_rfq.at_mut(place).fate = Fate::Won;
-        of_rfq.group_mut(group).at_close.used += units_of(posed.rule, load).0;
+        of_rfq.group_mut(group).at_close.used += units_of(posed.rule, || load).0;
         of_rfq.clearing.contracts += 1;
         let paid = of_rfq.clearing.paid.plus(price);
         of_rfq.clearing.paid = paid.expect("invariant: awards never cost more than was held");
@@ -274,7 +252,7 @@ impl Exchange {
                 rivals += book.worth_of(&winner.items).raw() - winner.score.raw();
             }
         }
-        let (units, most) = units_of(group.rule, load_of(book.posed_items(), &posed.items));
+        let (units, most) = units_of(group.rule, || load_of(book.posed_items(), &posed.items));
         let is_used_up = group.at_close.used + units > most;
         if lost.lost_on.is_empty() && is_used_up {
             lost.reason = LossReason::GroupUsedUp;
@@ -307,7 +285,7 @@ impl Exchange {
         let book = self.rfqs.books.at(book);
         let bundle = book.at(place);
         let group = book.group(bundle.group);
-        let load = load_of(book.posed_items(), &bundle.offer.items);
+        let load = || load_of(book.posed_items(), &bundle.offer.items);
         let (units, most) = units_of(group.rule, load);
         let left = most.checked_sub(group.at_close.used)?;
         (units <= left).then_some((units, left))

@@ -20,10 +20,10 @@ pub const DEADLINES_PER_STEP_MAX: u32 = 4;
 pub const BUNDLES_POSED_PER_STEP_MAX: u32 = 128;
 
 /// Winning bundles that one step of a clearing awards.
-pub const BUNDLES_AWARDED_PER_STEP_MAX: u32 = 8;
+pub const BUNDLES_AWARDED_PER_STEP_MAX: u32 = 4;
 
 /// Bundles that one step of a clearing tells why they lost.
-pub const BUNDLES_TOLD_PER_STEP_MAX: u32 = 64;
+pub const BUNDLES_TOLD_PER_STEP_MAX: u32 = 32;
 
 /// Quotes that one step cancels for agents whose session ended, or that asked for it.
 pub const SWEPT_PER_STEP_MAX: u32 = 64;

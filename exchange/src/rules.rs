@@ -2,7 +2,7 @@
 
 use gavel_matcher::Owner;
 use gavel_protocol::{
-    CapabilityId, Digest, DurationNs, Micros, PriceBand, RejectReason, RfqTerms, TimestampNs,
+    CapabilityId, Digest, DurationNs, Micros, RejectReason, RfqTerms, TimestampNs,
 };
 
 use crate::directory::Agent;
@@ -38,13 +38,10 @@ impl Exchange {
         capability: CapabilityId,
         (price, units): (Micros, u32),
     ) -> Result<(), RejectReason> {
-        let Some(PriceBand { low, high }) = self.directory.capability(capability)?.band else {
-            return Ok(());
-        };
-        // An end that is too large to multiply is above every price.
-        let is_above_low = low.times(units).is_some_and(|low| price >= low);
-        let is_below_high = high.times(units).is_none_or(|high| price <= high);
-        if is_above_low && is_below_high { Ok(()) } else { Err(RejectReason::PriceOutsideBand) }
+        match self.directory.capability(capability)?.band {
+            Some(band) if !band.admits(price, units) => Err(RejectReason::PriceOutsideBand),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Checks that nobody needs to sign.

@@ -7,9 +7,10 @@
 
 use alloc::vec::Vec;
 
-use gavel_protocol::limits::{BUNDLES_PER_RFQ_MAX, ITEMS_MAX};
-use gavel_protocol::{DualPrices, GroupRule, Items, Micros, PosedBundle, PosedItem};
+use gavel_protocol::limits::BUNDLES_PER_RFQ_MAX;
+use gavel_protocol::{DualPrices, Items, Micros, PosedBundle, PosedItem};
 
+use crate::first_answer::{FirstAnswer, units_of};
 use crate::singles::Assignment;
 
 /// A problem: which of these bundles win?
@@ -34,9 +35,7 @@ pub struct Scratch {
     touched: Vec<u32>,
     /// One bit per bundle.
     seen: Vec<u64>,
-    /// The best of single quotes.
-    singles: Vec<u32>,
-    assignment: Assignment,
+    pub(crate) assignment: Assignment,
 }
 
 impl Scratch {
@@ -46,17 +45,13 @@ impl Scratch {
             used: alloc::vec![0; BUNDLES_PER_RFQ_MAX],
             touched: Vec::with_capacity(BUNDLES_PER_RFQ_MAX),
             seen: alloc::vec![0; BUNDLES_PER_RFQ_MAX.div_ceil(64)],
-            singles: Vec::with_capacity(ITEMS_MAX),
             assignment: Assignment::new(),
         }
     }
 
     /// Returns whether the group has room for a bundle; if so, it is taken.
     fn take(&mut self, bundle: &PosedBundle, items: &[PosedItem]) -> bool {
-        let (units, most) = match bundle.rule {
-            GroupRule::Xor => (1, 1),
-            GroupRule::Or(capacity) => (load_of(items, &bundle.items), capacity),
-        };
+        let (units, most) = units_of(bundle.rule, || load_of(items, &bundle.items));
         let used = &mut self.used[bundle.group as usize];
         let fits = used.checked_add(units).is_some_and(|used| used <= most);
         if fits {
@@ -166,10 +161,7 @@ impl Problem<'_> {
         for bundle in self.bundles {
             let group = bundle.group as usize;
             let of_group = i128::from(prices.groups[group].raw());
-            let (units, most) = match bundle.rule {
-                GroupRule::Xor => (1, 1),
-                GroupRule::Or(capacity) => (load_of(self.items, &bundle.items), capacity),
-            };
+            let (units, most) = units_of(bundle.rule, || load_of(self.items, &bundle.items));
             if core::mem::replace(&mut scratch.used[group], 1) == 0 {
                 scratch.touched.push(bundle.group);
                 bound += of_group * i128::from(most);
@@ -191,40 +183,14 @@ impl Problem<'_> {
         worth.minus(bundle.score).expect("invariant: scores and reserves are limited")
     }
 
-    /// Constructs an allocation, and returns its surplus: the better one of the best of single quotes,
-    /// and of taking whatever fits, bundle by bundle in the order of their numbers.
+    /// Constructs a first answer, puts its winners into `winners`, and returns its surplus: the better
+    /// one of the best of single quotes, and of taking whatever fits in the order of the numbers.
     pub fn construct(&self, scratch: &mut Scratch, winners: &mut Vec<u32>) -> Micros {
-        winners.clear();
-        let taken = self.take_in_order(scratch, winners);
-        let mut singles = core::mem::take(&mut scratch.singles);
-        let of_singles = scratch.assignment.solve(self, &mut singles);
-        if of_singles > taken {
-            core::mem::swap(winners, &mut singles);
+        let mut answer = FirstAnswer::new();
+        for (number, _) in (0..).zip(self.bundles) {
+            answer.add(self, number, self.gain(number));
         }
-        scratch.singles = singles;
-        of_singles.max(taken)
-    }
-
-    fn take_in_order(&self, scratch: &mut Scratch, winners: &mut Vec<u32>) -> Micros {
-        let (mut covered, mut surplus) = (Items::EMPTY, 0);
-        for (number, bundle) in (0..).zip(self.bundles) {
-            if !self.free_disposal && covered.meets(&bundle.items) {
-                continue;
-            }
-            let new = bundle.items.without(&covered);
-            let gain = worth_of(self.items, &new).raw() - bundle.score.raw();
-            if !new.is_empty() && gain >= 0 && scratch.take(bundle, self.items) {
-                covered = covered.or(&bundle.items);
-                surplus += gain;
-                winners.push(number);
-            }
-        }
-        scratch.clear();
-        if self.all_or_none && covered != self.all() {
-            winners.clear();
-            surplus = 0;
-        }
-        Micros::new(surplus)
+        answer.finish(self, &mut scratch.assignment, winners)
     }
 
     fn all(&self) -> Items {

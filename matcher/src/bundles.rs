@@ -6,15 +6,16 @@ use alloc::vec::Vec;
 use gavel_protocol::limits::{BUNDLES_PER_RFQ_MAX, ITEMS_MAX};
 use gavel_protocol::{
     AgentId, Bundle, BundleRef, BundleTerms, DurationNs, GroupRule, Item, Items, LossReason,
-    Micros, PaymentRule, PosedBundle, PosedItem, ProposedPayment, PublicBundleTerms, PublicItem,
-    QuoteId, Scoring,
+    Micros, PaymentRule, PosedBundle, PosedItem, PriceBand, ProposedPayment, PublicBundleTerms,
+    PublicItem, QuoteId, Scoring,
 };
 use hashbrown::HashMap;
 use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 use slab::Slab;
 
-use crate::allocation::{Problem, worth_of};
+use crate::allocation::{Problem, Scratch, worth_of};
+use crate::first_answer::FirstAnswer;
 use crate::owner::Owner;
 
 /// A group of bundles: one quote.
@@ -39,6 +40,8 @@ pub struct GroupAtClose {
     pub seen: bool,
     /// The provider's reputation.
     pub reputation_bps: u16,
+    /// What that adds to each score.
+    pub reputation: Micros,
     /// Why none of it can win, if none can.
     pub barred: Option<LossReason>,
     /// Its number and its account's in the problem, once a bundle of it is posed.
@@ -103,6 +106,8 @@ pub struct BundleClearing {
     pub places: Vec<u32>,
     /// Groups in the problem.
     pub groups: u32,
+    /// The first answer, while bundles are being posed.
+    first: FirstAnswer,
     /// The best allocation so far.
     pub best: Allocation,
     /// What no allocation exceeds, if a bound is known.
@@ -179,6 +184,7 @@ impl BundleClearing {
             posed: Vec::with_capacity(BUNDLES_PER_RFQ_MAX),
             places: Vec::with_capacity(BUNDLES_PER_RFQ_MAX),
             groups: 0,
+            first: FirstAnswer::new(),
             best: Allocation {
                 winners: Vec::with_capacity(ITEMS_MAX),
                 payments: Vec::with_capacity(ITEMS_MAX),
@@ -197,6 +203,7 @@ impl BundleClearing {
         self.posed.clear();
         self.places.clear();
         self.standbys.clear();
+        self.first.clear();
         self.best.clear();
     }
 
@@ -383,29 +390,49 @@ impl BundleBook {
         BundleRef { quote: self.group(bundle.group).quote, number: bundle.number }
     }
 
-    /// Poses the bundle at a place: from now on it is part of the problem.
-    pub fn pose(&mut self, place: u32, score: Micros) {
-        let PlacedBundle { offer, group: at, .. } = *self.at(place);
-        let group = self.groups[at as usize].as_mut();
+    /// Scores the bundle at a place, whose group has been looked at, and makes it part of the problem
+    /// if it can win.
+    pub fn pose(&mut self, place: u32, scoring: Scoring, band: Option<PriceBand>) {
+        let slot = self.order[place as usize].1 as usize;
+        let PlacedBundle { offer, worth, group, .. } = self.bundles[slot];
+        let group = self.groups[group as usize].as_mut();
         let group = group.expect("invariant: a bundle ends with its group");
+        let latency = scoring.latency(offer.latency_ms);
+        let score =
+            latency.and_then(|latency| offer.price.plus(latency)?.plus(group.at_close.reputation));
+        let score = score.expect("invariant: weights are limited, so that scores fit");
+        // Nothing is paid above the reserves, nor what nobody could quote any more.
+        let items = &self.items;
+        let is_in_band = band.is_none_or(|band| {
+            let units = offer.items.iter().map(|item| items[usize::from(item)].quantity).sum();
+            band.admits(offer.price, units)
+        });
+        let above = (score > worth || !is_in_band).then_some(LossReason::AboveReserve);
+        if let Some(reason) = group.at_close.barred.or(above) {
+            self.bundles[slot].fate = Fate::Barred(reason);
+            return;
+        }
         let (groups, accounts) = (&mut self.clearing.groups, &mut self.accounts);
         let (number, account) = *group.at_close.numbers.get_or_insert_with(|| {
             let next = u32::try_from(accounts.len()).expect("fewer accounts than bundles");
             *groups += 1;
             (*groups - 1, *accounts.entry(group.owner.slots.account).or_insert(next))
         });
-        let posed = PosedBundle {
-            items: offer.items,
-            score,
-            price: offer.price,
-            group: number,
-            rule: group.rule,
-            account,
-        };
+        let (items, price, rule) = (offer.items, offer.price, group.rule);
         let posed_as = u32::try_from(self.clearing.posed.len()).expect("fewer than 2^32");
-        self.clearing.posed.push(posed);
+        self.bundles[slot].fate = Fate::Posed(posed_as);
+        self.clearing.posed.push(PosedBundle { items, score, price, group: number, rule, account });
         self.clearing.places.push(place);
-        self.at_mut(place).fate = Fate::Posed(posed_as);
+        let gain = worth.minus(score).expect("a score is at most the worth here");
+        let (problem, clearing) = self.problem_and_clearing();
+        clearing.first.add(&problem, posed_as, gain);
+    }
+
+    /// Ends the construction of the first answer, which is the best so far.
+    pub fn construct(&mut self, scratch: &mut Scratch) {
+        let (problem, clearing) = self.problem_and_clearing();
+        let (first, best) = (clearing.first, clearing.best);
+        best.surplus = first.finish(&problem, &mut scratch.assignment, &mut best.winners);
     }
 
     /// Returns the problem, as far as it is posed.
@@ -418,8 +445,8 @@ impl BundleBook {
         }
     }
 
-    /// Returns the problem and the best allocation, to change it.
-    pub fn problem_and_best(&mut self) -> (Problem<'_>, &mut Allocation) {
+    /// Returns the problem, and what changes while it is cleared.
+    fn problem_and_clearing(&mut self) -> (Problem<'_>, Answers<'_>) {
         let Self { rules, posed_items, clearing, .. } = self;
         let problem = Problem {
             items: posed_items,
@@ -427,8 +454,14 @@ impl BundleBook {
             all_or_none: rules.all_or_none,
             bundles: &clearing.posed,
         };
-        (problem, &mut clearing.best)
+        (problem, Answers { first: &mut clearing.first, best: &mut clearing.best })
     }
+}
+
+/// The answers to a problem.
+struct Answers<'a> {
+    first: &'a mut FirstAnswer,
+    best: &'a mut Allocation,
 }
 
 /// Returns what a bundle gains per square root of its size: the order that comes nearest to the best

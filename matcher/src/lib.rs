@@ -15,6 +15,7 @@ mod bundles;
 mod chain;
 mod clearing;
 mod dutch;
+mod first_answer;
 mod heap;
 pub mod index;
 mod invitations;
@@ -32,6 +33,7 @@ pub use bundles::{
 pub use chain::{Chain, Links};
 pub use clearing::{Candidate, Clearing, Fill, clear, rank};
 pub use dutch::{Dutch, Exclusive};
+pub use first_answer::{FirstAnswer, units_of};
 pub use heap::{IndexedHeap, Positions};
 pub use invitations::Invitations;
 pub use owner::{Owner, Slots};

@@ -13,15 +13,35 @@ use alloc::vec::Vec;
 
 use gavel_protocol::limits::{BUNDLES_PER_RFQ_MAX, ITEMS_MAX};
 use gavel_protocol::{GroupRule, Micros, PosedBundle};
+use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::allocation::Problem;
+
+/// A bundle of one item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub(crate) struct Single {
+    item: u8,
+    rule: GroupRule,
+    group: u32,
+    bundle: u32,
+    gain: i64,
+}
+
+impl Single {
+    /// Returns a bundle as a single, if it is one.
+    pub(crate) fn of(problem: &Problem<'_>, number: u32, gain: Micros) -> Option<Self> {
+        let PosedBundle { items, rule, group, .. } = problem.bundles[number as usize];
+        let item = items.iter().next().filter(|_| items.len() == 1)?;
+        Some(Self { item, rule, group, bundle: number, gain: gain.raw() })
+    }
+}
 
 /// A way to award an item: to a bundle of an XOR group.
 #[derive(Clone, Copy, Debug, Default)]
 struct Edge {
     group: u32,
     /// What it gains beside the item's way out, above zero.
-    gain: i128,
+    gain: i64,
     bundle: u32,
 }
 
@@ -29,7 +49,7 @@ struct Edge {
 #[derive(Clone, Copy, Debug)]
 struct Reached {
     group: u32,
-    cost: i128,
+    cost: i64,
     /// By which edge, of which item.
     edge: usize,
     from: usize,
@@ -53,18 +73,18 @@ pub(crate) struct Assignment {
     edges: Vec<Edge>,
     ends: Vec<usize>,
     /// What each item gains by its way out, and the bundle, unless it is left out.
-    outs: Vec<(i128, Option<u32>)>,
+    outs: Vec<(i64, Option<u32>)>,
     /// The edge that each item is awarded by; without one it takes its way out.
     awarded: Vec<Option<usize>>,
     /// Dual prices: an edge's two are at least its gain, an item's at least zero.
-    item_price: Vec<i128>,
-    group_price: Vec<i128>,
+    item_price: Vec<i64>,
+    group_price: Vec<i64>,
     item_of: Vec<Option<usize>>,
     reached: Vec<Reached>,
     /// Where each group is among those reached, plus one.
     place: Vec<usize>,
     /// Items whose edges have been looked at, and what the path to them costs.
-    visited: Vec<(usize, i128)>,
+    visited: Vec<(usize, i64)>,
     /// Per group: the loads of its singles, and of those that are a way out.
     loads: Vec<(u64, u64)>,
 }
@@ -89,14 +109,19 @@ impl Assignment {
 
     /// Finds the best allocation of single quotes, puts its winners into `winners`, and returns its
     /// surplus.
-    pub(crate) fn solve(&mut self, problem: &Problem<'_>, winners: &mut Vec<u32>) -> Micros {
+    pub(crate) fn solve(
+        &mut self,
+        problem: &Problem<'_>,
+        singles: &[Single],
+        winners: &mut Vec<u32>,
+    ) -> Micros {
         let items = problem.items.len();
         // Where all or none are wanted, an award is worth more than any difference of prices.
-        let reserves = problem.items.iter().map(|item| i128::from(item.reserve.raw()));
-        let premium = if problem.all_or_none { reserves.sum::<i128>() + 1 } else { 0 };
+        let reserves = problem.items.iter().map(|item| item.reserve.raw());
+        let premium = if problem.all_or_none { reserves.sum::<i64>() + 1 } else { 0 };
         self.clear(items);
-        self.find_ways_out(problem, premium);
-        self.find_edges(problem, premium);
+        self.find_ways_out(problem, singles, premium);
+        self.find_edges(singles, premium);
         (0..items).for_each(|item| self.bring_in(item));
 
         winners.clear();
@@ -108,13 +133,16 @@ impl Assignment {
             winners.clear();
         }
         let gains = winners.iter().map(|winner| problem.gain(*winner).raw());
-        Micros::new(gains.sum())
+        let surplus = gains.sum();
+        for single in singles {
+            let group = single.group as usize;
+            (self.group_price[group], self.item_of[group]) = (0, None);
+            self.loads[group] = (0, 0);
+        }
+        Micros::new(surplus)
     }
 
     fn clear(&mut self, items: usize) {
-        self.group_price.fill(0);
-        self.item_of.fill(None);
-        self.loads.fill((0, 0));
         self.outs.clear();
         self.outs.resize(items, (0, None));
         self.awarded.clear();
@@ -126,39 +154,42 @@ impl Assignment {
         self.ends.resize(items, 0);
     }
 
-    fn find_ways_out(&mut self, problem: &Problem<'_>, premium: i128) {
-        for (_, bundle, item) in singles(problem) {
-            self.loads[bundle.group as usize].0 += u64::from(problem.items[item].load);
+    fn find_ways_out(&mut self, problem: &Problem<'_>, singles: &[Single], premium: i64) {
+        let load = |single: &Single| u64::from(problem.items[usize::from(single.item)].load);
+        for single in singles {
+            self.loads[single.group as usize].0 += load(single);
         }
         for looks_at_tight in [false, true] {
-            for (number, bundle, item) in singles(problem) {
-                let GroupRule::Or(capacity) = bundle.rule else { continue };
-                let (all, used) = &mut self.loads[bundle.group as usize];
+            for single in singles {
+                let GroupRule::Or(capacity) = single.rule else { continue };
+                let (all, used) = &mut self.loads[single.group as usize];
                 let is_tight = *all > u64::from(capacity);
-                let gain = i128::from(problem.gain(number).raw()) + premium;
-                let (out, known) = self.outs[item];
+                let gain = single.gain + premium;
+                let (out, known) = self.outs[usize::from(single.item)];
                 if is_tight != looks_at_tight || (known.is_some() && gain <= out) {
                     continue;
                 }
-                let load = u64::from(problem.items[item].load);
+                let load = load(single);
                 if is_tight && *used + load > u64::from(capacity) {
                     continue;
                 }
                 *used += load;
-                self.outs[item] = (gain, Some(number));
+                self.outs[usize::from(single.item)] = (gain, Some(single.bundle));
             }
         }
     }
 
     /// Lists the edges that gain something, item by item.
-    fn find_edges(&mut self, problem: &Problem<'_>, premium: i128) {
+    fn find_edges(&mut self, singles: &[Single], premium: i64) {
         let outs = &self.outs;
-        let edge = |(number, bundle, item): (u32, &PosedBundle, usize)| {
-            let gain = i128::from(problem.gain(number).raw()) + premium - outs[item].0;
-            let pays = bundle.rule == GroupRule::Xor && gain > 0;
-            pays.then_some((item, Edge { group: bundle.group, gain, bundle: number }))
+        let edge = |single: &Single| {
+            let item = usize::from(single.item);
+            let gain = single.gain + premium - outs[item].0;
+            let Single { group, bundle, .. } = *single;
+            let pays = single.rule == GroupRule::Xor && gain > 0;
+            pays.then_some((item, Edge { group, gain, bundle }))
         };
-        for (item, _) in singles(problem).filter_map(edge) {
+        for (item, _) in singles.iter().filter_map(edge) {
             self.ends[item] += 1;
         }
         let mut end = 0;
@@ -167,7 +198,7 @@ impl Assignment {
         }
         self.edges.resize(end, Edge::default());
         // Each end is where the item's next edge goes, until all are there.
-        for (item, edge) in singles(problem).filter_map(edge) {
+        for (item, edge) in singles.iter().filter_map(edge) {
             self.edges[self.ends[item]] = edge;
             self.ends[item] += 1;
         }
@@ -212,7 +243,7 @@ impl Assignment {
         }
     }
 
-    fn look_from(&mut self, item: usize, cost: i128) {
+    fn look_from(&mut self, item: usize, cost: i64) {
         for edge in self.edges_of(item) {
             let Edge { group, gain, .. } = self.edges[edge];
             let price = self.item_price[item] + self.group_price[group as usize];
@@ -231,7 +262,7 @@ impl Assignment {
         }
     }
 
-    fn change_prices(&mut self, end: i128) {
+    fn change_prices(&mut self, end: i64) {
         for (item, cost) in &self.visited {
             self.item_price[*item] -= (end - cost).max(0);
         }
@@ -258,12 +289,4 @@ impl Assignment {
         let place = self.place[self.edges[edge].group as usize].checked_sub(1);
         place.expect("an item on the path is there because its group was reached")
     }
-}
-
-/// Returns the bundles of one item, with their numbers and their items.
-fn singles<'a>(problem: &Problem<'a>) -> impl Iterator<Item = (u32, &'a PosedBundle, usize)> {
-    let numbered = (0..).zip(problem.bundles).filter(|(_, bundle)| bundle.items.len() == 1);
-    numbered.filter_map(|(number, bundle)| {
-        Some((number, bundle, usize::from(bundle.items.iter().next()?)))
-    })
 }

@@ -293,6 +293,15 @@ impl PublicTerms {
     }
 }
 
+impl PriceBand {
+    /// Returns whether a price for so many units lies in the band.
+    pub fn admits(&self, price: Micros, units: u32) -> bool {
+        // An end that is too large to multiply is above every price.
+        let is_above_low = self.low.times(units).is_some_and(|low| price >= low);
+        is_above_low && self.high.times(units).is_none_or(|high| price <= high)
+    }
+}
+
 impl Offer {
     /// Returns an offer of all the units that are asked for.
     pub fn new(price: Micros, valid_until: TimestampNs) -> Self {

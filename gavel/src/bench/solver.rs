@@ -10,11 +10,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
+use gavel_exchange::limits::{
+    BUNDLES_AWARDED_PER_STEP_MAX, BUNDLES_POSED_PER_STEP_MAX, BUNDLES_TOLD_PER_STEP_MAX,
+};
 use gavel_protocol::limits::{BUNDLES_PER_RFQ_MAX, ITEMS_MAX};
 use gavel_protocol::{
-    AgentId, Bundle, BundleGroup, BundleTerms, Command, Currency, DurationNs, Event, Format,
-    GroupRule, Item, Items, Micros, NewGroup, OpenRfq, PaymentRule, PosedBundle, PosedItem,
-    Problem, ProblemPosed, ProposeAllocation, QuoteBundles, Request, RfqId, RfqTerms,
+    AcceptDelivery, AgentId, Bundle, BundleGroup, BundleTerms, Command, ContractId, Currency,
+    Deliver, Digest, DurationNs, Event, Format, GroupRule, Item, Items, Micros, NewGroup, OpenRfq,
+    Parties, PaymentRule, PosedBundle, PosedItem, Problem, ProblemPosed, ProposeAllocation,
+    QuoteBundles, Request, RfqId, RfqTerms,
 };
 use gavel_solver::{Budget, propose};
 use rand::{RngExt as _, SeedableRng as _};
@@ -176,6 +180,7 @@ impl Bench {
         );
         (spent, longest) = (spent + check, longest.max(check));
         self.market.wait(CLEARING);
+        let mut contracts = Vec::new();
         while let Some(stamped) = self.market.due_now() {
             let awards = |event: &Event| matches!(event, Event::Awarded(_) | Event::RfqCleared(_));
             // The step tells what it was by what it did: it is timed before that is known.
@@ -185,8 +190,26 @@ impl Bench {
                 false => &mut phases.tell,
             };
             phase.add(took, self.market.events().len());
+            contracts.extend(self.market.events().iter().filter_map(|event| {
+                let Event::Awarded(awarded) = event else { return None };
+                Some((awarded.contract, awarded.parties))
+            }));
+        }
+        for (contract, parties) in contracts {
+            self.settle(contract, parties)?;
         }
         Ok((spent, longest))
+    }
+
+    /// Delivers and accepts the work, so that the next contract finds its place.
+    fn settle(&mut self, contract: ContractId, parties: Parties) -> anyhow::Result<()> {
+        let (client_id, deliverable) = (self.market.client_id(), Digest::new([3; 32]));
+        let command = Command::Deliver(Deliver { client_id, contract, deliverable });
+        self.market.apply(Request { agent: parties.provider, command })?;
+        let client_id = self.market.client_id();
+        let command = Command::AcceptDelivery(AcceptDelivery { client_id, contract });
+        self.market.apply(Request { agent: parties.buyer, command })?;
+        Ok(())
     }
 
     fn open(&mut self) -> anyhow::Result<(RfqId, Vec<Item>)> {
@@ -390,14 +413,20 @@ impl fmt::Display for Report {
             "what clearing costs the core: {bundles} bundles of {items} items per auction"
         )?;
         writeln!(f, "{machine}")?;
-        writeln!(f, "seed {seed}; timer of {timer_ns} ns subtracted\n\n{:<28} {Heads}", "step")?;
+        writeln!(f, "seed {seed}; timer of {timer_ns} ns subtracted")?;
+        writeln!(
+            f,
+            "a step poses {BUNDLES_POSED_PER_STEP_MAX} bundles, awards {BUNDLES_AWARDED_PER_STEP_MAX} or tells \
+             {BUNDLES_TOLD_PER_STEP_MAX}\n\n{:<28} {Heads}",
+            "step"
+        )?;
         for (name, flow) in [
             ("8 bundles quoted", &self.quote_bundles),
-            ("128 bundles posed", &self.pose),
+            ("bundles posed", &self.pose),
             ("first answer constructed", &self.construct),
             ("proposal checked", &self.check),
-            ("8 bundles awarded", &self.award),
-            ("64 bundles told", &self.tell),
+            ("bundles awarded", &self.award),
+            ("losers told", &self.tell),
             ("standing update, alone", &self.standing_update_alone),
             ("… while 16 auctions clear", &self.standing_update_while_16_clear),
         ] {
