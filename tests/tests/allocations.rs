@@ -67,6 +67,64 @@ fn curve(rfq: &RfqTerms) -> DutchTerms {
     DutchTerms { curve: vec![begin, end], exclusive: None }
 }
 
+/// An RFQ for three items, a bundle and a single from each provider, and an allocation that is proposed.
+fn clear_bundles(market: &mut Market) {
+    let (agents, client_id) = (market.agents.clone(), market.client_id());
+    let valid_until = market.now.after(DurationNs::from_secs(3_600));
+    let bundles = BundleTerms {
+        items: vec![Item { quantity: 1, load: 1, reserve: Micros::new(5_000) }; 3],
+        free_disposal: false,
+        all_or_none: false,
+        payment: PaymentRule::PayAsBid,
+        clearing_within: DurationNs::from_millis(1),
+        external_solvers: false,
+    };
+    let plain = RfqTerms::plain(market.capability, Currency::USD, bundles.reserve().unwrap());
+    let rfq = RfqTerms {
+        format: Format::Combinatorial,
+        window: DurationNs::from_millis(100),
+        delivery_within: DurationNs::from_secs(1),
+        acceptance_within: DurationNs::from_secs(1),
+        terms: gavel_tests::terms(),
+        ..plain
+    };
+    let open = OpenRfq { bundles: Some(Box::new(bundles)), ..OpenRfq::plain(client_id, rfq) };
+    let opened = market.apply(agents[0], Command::OpenRfq(Box::new(open)));
+    let Event::RfqOpened(opened) = opened else { panic!("{opened:?}") };
+    for (agent, price) in agents[1..].iter().zip(4_000..) {
+        let client_id = market.client_id();
+        let bundle = |items: &[u8], price| {
+            let items = items.iter().copied().collect();
+            Bundle { items, price: Micros::new(price), latency_ms: 0 }
+        };
+        let standby_until = Some(valid_until);
+        let group = NewGroup { rule: GroupRule::Xor, valid_until, standby_until };
+        let quote = QuoteBundles {
+            client_id,
+            rfq: opened.rfq,
+            group: BundleGroup::New(group),
+            bundles: vec![bundle(&[0, 1], 2 * price), bundle(&[2], price)],
+            signature: None,
+        };
+        let quoted = market.apply(*agent, Command::QuoteBundles(Box::new(quote)));
+        assert!(matches!(quoted, Event::BundlesQuoted(_)), "{quoted:?}");
+    }
+    market.now = opened.closes_at;
+    market.advance();
+    let proposal = ProposeAllocation {
+        rfq: opened.rfq,
+        winners: vec![0, 1],
+        surplus: Micros::new(15_000),
+        bound: Some(Micros::new(15_000)),
+        prices: None,
+        payments: Vec::new(),
+    };
+    // Whether these may win does not matter here: it is checked all the same.
+    market.apply(AgentId::EXCHANGE, Command::ProposeAllocation(Box::new(proposal)));
+    market.now = market.now.after(DurationNs::from_millis(1));
+    market.advance();
+}
+
 /// One round of everything: standing quotes, RFQs of both kinds, quotes, closes, payments, refunds.
 fn round(market: &mut Market, number: u64) {
     let (agents, capability) = (market.agents.clone(), market.capability);
@@ -109,6 +167,7 @@ fn round(market: &mut Market, number: u64) {
         market.now = market.now.after(DurationNs::from_millis(1)).after(opened.terms.pick_within);
         market.advance();
     }
+    clear_bundles(market);
     // One contract is delivered and paid, the others expire.
     let statement = market.exchange.statement(agents[0], market.now).unwrap();
     let paid = &statement.contracts[0];
