@@ -56,6 +56,7 @@ impl Exchange {
         let first = self.rfqs.books.at(book).clearing.posed.len();
         let (decided, terms) = (self.decided(slot), self.rfqs.at(slot).terms);
         let band = self.directory.capability(terms.capability).ok().and_then(|known| known.band);
+        self.rfqs.books.at(book).look_ahead(next..end);
         for place in next..end {
             let of_rfq = self.rfqs.books.at(book);
             let group = of_rfq.at(place).group;

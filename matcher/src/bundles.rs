@@ -2,6 +2,7 @@
 //! which a construction takes them. Kept so as they come: nothing is sorted at the close.
 
 use alloc::vec::Vec;
+use core::hint::black_box;
 
 use gavel_protocol::limits::{BUNDLES_PER_RFQ_MAX, ITEMS_MAX};
 use gavel_protocol::{
@@ -388,6 +389,13 @@ impl BundleBook {
     pub fn name(&self, place: u32) -> BundleRef {
         let bundle = self.at(place);
         BundleRef { quote: self.group(bundle.group).quote, number: bundle.number }
+    }
+
+    /// Reads the bundles at some places, all at once: they lie in no order, and each would be waited for.
+    pub fn look_ahead(&self, places: core::ops::Range<u32>) {
+        for place in places {
+            black_box(self.at(place).priority);
+        }
     }
 
     /// Scores the bundle at a place, whose group has been looked at, and makes it part of the problem

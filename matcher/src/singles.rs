@@ -78,15 +78,23 @@ pub(crate) struct Assignment {
     awarded: Vec<Option<usize>>,
     /// Dual prices: an edge's two are at least its gain, an item's at least zero.
     item_price: Vec<i64>,
-    group_price: Vec<i64>,
-    item_of: Vec<Option<usize>>,
+    groups: Vec<GroupState>,
     reached: Vec<Reached>,
-    /// Where each group is among those reached, plus one.
-    place: Vec<usize>,
     /// Items whose edges have been looked at, and what the path to them costs.
     visited: Vec<(usize, i64)>,
-    /// Per group: the loads of its singles, and of those that are a way out.
-    loads: Vec<(u64, u64)>,
+}
+
+/// What is known of a group: next to each other, because groups come in no order.
+#[derive(Clone, Copy, Debug, Default)]
+struct GroupState {
+    /// Its dual price.
+    price: i64,
+    /// The item that it is awarded, if it is an XOR group.
+    item: Option<u8>,
+    /// Where it is among those reached, plus one.
+    place: u32,
+    /// The loads of its singles, and of those that are a way out.
+    loads: (u32, u32),
 }
 
 impl Assignment {
@@ -98,12 +106,9 @@ impl Assignment {
             outs: Vec::with_capacity(ITEMS_MAX),
             awarded: Vec::with_capacity(ITEMS_MAX),
             item_price: Vec::with_capacity(ITEMS_MAX),
-            group_price: vec![0; BUNDLES_PER_RFQ_MAX],
-            item_of: vec![None; BUNDLES_PER_RFQ_MAX],
+            groups: vec![GroupState::default(); BUNDLES_PER_RFQ_MAX],
             reached: Vec::with_capacity(BUNDLES_PER_RFQ_MAX),
-            place: vec![0; BUNDLES_PER_RFQ_MAX],
             visited: Vec::with_capacity(ITEMS_MAX),
-            loads: vec![(0, 0); BUNDLES_PER_RFQ_MAX],
         }
     }
 
@@ -135,9 +140,7 @@ impl Assignment {
         let gains = winners.iter().map(|winner| problem.gain(*winner).raw());
         let surplus = gains.sum();
         for single in singles {
-            let group = single.group as usize;
-            (self.group_price[group], self.item_of[group]) = (0, None);
-            self.loads[group] = (0, 0);
+            self.groups[single.group as usize] = GroupState::default();
         }
         Micros::new(surplus)
     }
@@ -155,22 +158,24 @@ impl Assignment {
     }
 
     fn find_ways_out(&mut self, problem: &Problem<'_>, singles: &[Single], premium: i64) {
-        let load = |single: &Single| u64::from(problem.items[usize::from(single.item)].load);
+        let load = |single: &Single| problem.items[usize::from(single.item)].load;
         for single in singles {
-            self.loads[single.group as usize].0 += load(single);
+            // As many loads as there may be bundles do not fit: what is too much is tight anyway.
+            let all = &mut self.groups[single.group as usize].loads.0;
+            *all = all.saturating_add(load(single));
         }
         for looks_at_tight in [false, true] {
             for single in singles {
                 let GroupRule::Or(capacity) = single.rule else { continue };
-                let (all, used) = &mut self.loads[single.group as usize];
-                let is_tight = *all > u64::from(capacity);
+                let (all, used) = &mut self.groups[single.group as usize].loads;
+                let is_tight = *all > capacity;
                 let gain = single.gain + premium;
                 let (out, known) = self.outs[usize::from(single.item)];
                 if is_tight != looks_at_tight || (known.is_some() && gain <= out) {
                     continue;
                 }
                 let load = load(single);
-                if is_tight && *used + load > u64::from(capacity) {
+                if is_tight && *used + load > capacity {
                     continue;
                 }
                 *used += load;
@@ -211,8 +216,10 @@ impl Assignment {
     /// Brings an item in along the path that gains most: others on it change groups, or take their way
     /// out.
     fn bring_in(&mut self, item: usize) {
-        let rest =
-            |edge: usize| self.edges[edge].gain - self.group_price[self.edges[edge].group as usize];
+        let rest = |edge: usize| {
+            let Edge { group, gain, .. } = self.edges[edge];
+            gain - self.groups[group as usize].price
+        };
         let most = self.edges_of(item).map(rest).max().unwrap_or(0);
         self.item_price[item] = most.max(0);
         self.reached.clear();
@@ -231,29 +238,28 @@ impl Assignment {
             let reached = &mut self.reached[next];
             reached.is_final = true;
             cost = reached.cost;
-            match self.item_of[reached.group as usize] {
+            match self.groups[reached.group as usize].item {
                 None => break (cost, End::Group(next)),
-                Some(other) => at = other,
+                Some(other) => at = usize::from(other),
             }
         };
         self.change_prices(end_cost);
         self.award_along(end);
         for reached in &self.reached {
-            self.place[reached.group as usize] = 0;
+            self.groups[reached.group as usize].place = 0;
         }
     }
 
     fn look_from(&mut self, item: usize, cost: i64) {
         for edge in self.edges_of(item) {
             let Edge { group, gain, .. } = self.edges[edge];
-            let price = self.item_price[item] + self.group_price[group as usize];
-            let found =
-                Reached { group, cost: cost + price - gain, edge, from: item, is_final: false };
-            let place = &mut self.place[group as usize];
-            match place.checked_sub(1) {
+            let state = &mut self.groups[group as usize];
+            let cost = cost + self.item_price[item] + state.price - gain;
+            let found = Reached { group, cost, edge, from: item, is_final: false };
+            match (state.place as usize).checked_sub(1) {
                 None => {
                     self.reached.push(found);
-                    *place = self.reached.len();
+                    state.place = u32::try_from(self.reached.len()).expect("fewer than 2^32");
                 }
                 Some(known) if self.reached[known].is_final => {}
                 Some(known) if self.reached[known].cost <= found.cost => {}
@@ -267,7 +273,7 @@ impl Assignment {
             self.item_price[*item] -= (end - cost).max(0);
         }
         for reached in self.reached.iter().filter(|reached| reached.is_final) {
-            self.group_price[reached.group as usize] += (end - reached.cost).max(0);
+            self.groups[reached.group as usize].price += (end - reached.cost).max(0);
         }
     }
 
@@ -279,14 +285,15 @@ impl Assignment {
         };
         while let Some(place) = next {
             let Reached { group, edge, from, .. } = self.reached[place];
-            self.item_of[group as usize] = Some(from);
+            let item = u8::try_from(from).expect("fewer than ITEMS_MAX");
+            self.groups[group as usize].item = Some(item);
             let before = self.awarded[from].replace(edge);
             next = before.map(|edge| self.place_of(edge));
         }
     }
 
     fn place_of(&self, edge: usize) -> usize {
-        let place = self.place[self.edges[edge].group as usize].checked_sub(1);
-        place.expect("an item on the path is there because its group was reached")
+        let place = self.groups[self.edges[edge].group as usize].place as usize;
+        place.checked_sub(1).expect("an item on the path is there because its group was reached")
     }
 }
