@@ -145,7 +145,10 @@ fn signature_of(command: &mut Command) -> Option<&mut Signature> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gavel_protocol::{Currency, Offer, QuoteTarget, RfqTerms};
+    use gavel_protocol::{
+        Bundle, BundleGroup, BundleTerms, Currency, DurationNs, Item, Items, Offer, PaymentRule,
+        QuoteBundles, QuoteId, QuoteTarget, RfqTerms,
+    };
 
     fn exchange() -> Name {
         "test".parse().unwrap()
@@ -158,6 +161,21 @@ mod tests {
     fn open(client_id: u128) -> Command {
         let terms = RfqTerms::plain(CapabilityId::new(1), Currency::USD, Micros::new(30_000_000));
         Command::OpenRfq(Box::new(OpenRfq::plain(ClientId::new(client_id), terms)))
+    }
+
+    /// An RFQ for two items, of these reserves.
+    fn open_for_items(client_id: u128, reserves: [i64; 2]) -> Command {
+        let Command::OpenRfq(mut open) = open(client_id) else { panic!("it opens an RFQ") };
+        let item = |reserve| Item { quantity: 1, load: 2, reserve: Micros::new(reserve) };
+        open.bundles = Some(Box::new(BundleTerms {
+            items: reserves.into_iter().map(item).collect(),
+            free_disposal: false,
+            all_or_none: false,
+            payment: PaymentRule::PayAsBid,
+            clearing_within: DurationNs::from_millis(1),
+            external_solvers: false,
+        }));
+        Command::OpenRfq(open)
     }
 
     fn signature_on(command: &Command) -> RfqSignature {
@@ -180,8 +198,14 @@ mod tests {
         };
         let place = PlaceQuote { client_id, rfq: rfq.rfq, offer, signature: signature.clone() };
         let amend = AmendQuote { client_id, target, offer, signature: signature.clone() };
+        let bundle = Bundle { items: Items::first(2), price: limit, latency_ms: 0 };
+        let (group, bundles) = (BundleGroup::Existing(QuoteId::new(3)), vec![bundle]);
+        let quote =
+            QuoteBundles { client_id, rfq: rfq.rfq, group, bundles, signature: signature.clone() };
         let mut commands = vec![
             open(1),
+            open_for_items(1, [5, 6]),
+            Command::QuoteBundles(Box::new(quote)),
             Command::PlaceQuote(place),
             Command::AmendQuote(amend),
             Command::TakeRfq(TakeRfq { client_id, rfq: rfq.rfq, quantity, limit, signature }),
@@ -224,6 +248,24 @@ mod tests {
         let again = signature_on(&first);
         signer.sign(&mut first);
         assert_eq!(signature_on(&first), again, "the same command again is the same command");
+    }
+
+    #[test]
+    fn the_reserves_of_items_are_committed_to_and_kept_out_of_what_is_public() {
+        let signer = signer(1);
+        let [mut first, mut other] = [open_for_items(1, [5, 6]), open_for_items(1, [6, 5])];
+        signer.sign(&mut first);
+        signer.sign(&mut other);
+        let (signed, of_other) = (signature_on(&first), signature_on(&other));
+        assert_eq!(signed.salt, of_other.salt, "of the same command");
+        assert_ne!(signed.commitment, of_other.commitment);
+        let public = |command: &Command| {
+            let Command::OpenRfq(open) = command else { panic!("{command:?}") };
+            let bundles = open.bundles.as_deref().map(PublicBundleTerms::of);
+            rfq_bytes(&PublicTerms::of(&open.rfq), None, bundles.as_ref(), &signed.commitment)
+        };
+        assert_eq!(public(&first), public(&other));
+        assert_eq!(signed.digest, digest_of(&public(&first)));
     }
 
     #[test]
