@@ -18,9 +18,9 @@ use crate::bench::solver::SolverArgs;
 use crate::bench::wire::WireArgs;
 
 pub use explain::{ExplainArgs, ExplainCommand};
-pub use operator::{BandArgs, BookArgs, EnrolArgs, HaltArgs, ListArgs};
-pub use quote::QuoteArgs;
-pub use rfq::{FormatArg, FormatArgs, PickArg, RfqArgs};
+pub use operator::{BandArgs, BookArgs, EnrolArgs, HaltArgs, ListArgs, RoleArg};
+pub use quote::{BundlesArgs, QuoteArgs};
+pub use rfq::{BundleArgs, FormatArg, FormatArgs, PaymentArg, PickArg, RfqArgs};
 pub use solve::SolveArgs;
 
 /// The exchange where AI agents buy and sell work.

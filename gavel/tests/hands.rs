@@ -71,6 +71,122 @@ fn units_are_split_and_each_deliverable_has_a_file() {
     assert!(fast.left().0 && cheap.left().0);
 }
 
+/// Asks for bundles of items, and returns what came out.
+fn rfq_for_items(market: &Market, window_ms: &str, how: &[&str]) -> Output {
+    let (job, result) = (market.file("job.json"), market.file("result.txt"));
+    let asked = ["rfq", "--as", "acme", "--capability", "ocr", "--spec", &job, "--json"];
+    market.gavel(&[asked.as_slice(), &["--out", &result, "--window-ms", window_ms], how].concat())
+}
+
+#[test]
+fn bundles_that_gain_the_most_together_are_worked_for_and_paid() {
+    let market = Market::start();
+    let large = ["--bundle", "0,1:12.00", "--bundle", "2:9.00", "--group", "or:5"];
+    let fast = provider(&market, "fast", &large);
+    let cheap = provider(&market, "cheap", &["--bundle", "0:5.00", "--bundle", "2:6.00"]);
+    let items = ["--items", "10.00,10.00,5.00x2@3", "--invite", "fast,cheap", "--close-early"];
+    let output = rfq_for_items(&market, WINDOW_MS, &items);
+    assert!(output.status.success(), "{output:?}");
+    let notes = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(notes.contains("cleared: 2 bundles with 3 items gain 12.00"), "{notes}");
+    assert!(notes.contains("12.00 USD for items 0,1"), "{notes}");
+    let bought = process::json(&output);
+    let cleared = &bought["cleared"];
+    assert_eq!((&cleared["winners"], &cleared["items"]), (&json!(2), &json!([0, 1, 2])));
+    assert_eq!(cleared["surplus_micros"], "12000000");
+    let contracts = bought["contracts"].as_array().unwrap();
+    let awarded: Vec<_> = contracts.iter().map(|c| (&c["items"], &c["total_micros"])).collect();
+    let (two, one) = ((&json!([0, 1]), &json!("12000000")), (&json!([2]), &json!("6000000")));
+    assert_eq!(awarded, [two, one]);
+    assert_eq!(bought["total_micros"], "18000000");
+    for file in [market.file("result.txt"), market.file("result.txt.2")] {
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "done\n");
+    }
+    let (well, said) = fast.left();
+    assert!(well && said.iter().any(|line| line.contains("awarded for items 0,1")), "{said:?}");
+    let lost = said.iter().find(|line| line.starts_with("lost")).unwrap();
+    assert!(lost.contains("with 2:9.00: ") && lost.contains("items 2 went to others"), "{lost}");
+    assert!(lost.contains("below 6.00 it would have been worth more"), "{lost}");
+    let (well, said) = cheap.left();
+    assert!(well && said.iter().any(|line| line.contains("paid 5.94, fee 0.06")), "{said:?}");
+}
+
+#[test]
+fn bundles_are_added_to_a_group_that_was_quoted_before() {
+    let market = Market::start();
+    let (job, data) = (market.file("job.json"), market.served.data());
+    let asked = ["rfq", "--as", "acme", "--capability", "ocr", "--items", "10.00,10.00"];
+    let files = ["--spec", &job, "--window-ms", WINDOW_MS, "--data", &data];
+    let mut buyer = process::spawn(&[asked.as_slice(), &files].concat());
+    while !market.run(&["book", "ocr"]).contains("open RFQs: 1 of 1") {}
+    let mut first = provider(&market, "fast", &["--bundle", "0:9.00"]);
+    let line = first.line();
+    let (quote, rfq) = line.strip_suffix(", 1 bundles").unwrap().split_once(" for ").unwrap();
+    // It goes, and its quote stays.
+    drop(first);
+    let again = ["--bundle", "1:8.00", "--bundle", "0,1:15.00", "--into", quote];
+    provider(&market, "fast", &again).says(&format!("{quote} for {rfq}, 2 bundles"));
+    provider(&market, "cheap", &["--bundle", "1:8.00", "--into", quote]).says("no quote");
+    buyer.kill().unwrap();
+    buyer.wait().unwrap();
+}
+
+#[test]
+fn whoever_has_no_price_for_what_is_asked_for_says_so() {
+    let market = Market::start();
+    let whole = provider(&market, "fast", &["--price", "9.00"]);
+    let parts = provider(&market, "cheap", &["--bundle", "1:9.00"]);
+    let more = ["--items", "10.00", "--clearing", "5ms", "--external-solvers", "--all-items"];
+    let passed = rfq_for_items(&market, "300", &more);
+    assert_eq!(passed.status.code(), Some(3), "{passed:?}");
+    assert_eq!(process::json(&passed)["cleared"]["winners"], 0);
+    whole.says("give --bundle");
+    parts.says("no quote");
+}
+
+#[test]
+fn items_go_with_nothing_that_is_about_a_whole() {
+    for wrong in [
+        ["--items", "10.00", "--reserve", "10.00"],
+        ["--items", "10.00", "--quantity", "2"],
+        ["--items", "10.00", "--payment", "dearly"],
+        ["--items", "10.00x", "--payment", "vcg"],
+        ["--reserve", "10.00", "--payment", "vcg"],
+        ["--reserve", "10.00", "--clearing", "1ms"],
+    ] {
+        let asked = ["rfq", "--as", "acme", "--capability", "ocr", "--spec", "job.json"];
+        let output = gavel(&[asked.as_slice(), &wrong].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {output:?}");
+    }
+    for wrong in [["--price", "1.00"], ["--group", "or:x"], ["--quantity", "2"], ["--into", "x"]] {
+        let offered = ["quote", "--as", "fast", "--capability", "ocr", "--deliver", "answer.txt"];
+        let output = gavel(&[offered.as_slice(), &["--bundle", "0:1.00"], &wrong].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {output:?}");
+    }
+    let market = Market::start();
+    for (wrong, expected) in [
+        (["--items", "10.00", "--format", "second-price"], "leave --format out"),
+        (["--reserve", "10.00", "--format", "combinatorial"], "--items"),
+    ] {
+        let asked = ["rfq", "--as", "acme", "--capability", "ocr", "--spec", "job.json"];
+        let output = market.gavel(&[asked.as_slice(), &wrong].concat());
+        assert_eq!(output.status.code(), Some(1), "{wrong:?}: {output:?}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains(expected), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_solver_is_enrolled_and_may_not_trade() {
+    let market = Market::start();
+    let enrolled = process::json(&market.gavel(&["enrol", "finder", "--role", "solver", "--json"]));
+    assert_eq!(enrolled["roles"], json!(["solver"]));
+    let job = market.file("job.json");
+    let asked = ["rfq", "--as", "finder", "--capability", "ocr", "--reserve", "1.00"];
+    let refused = market.gavel(&[asked.as_slice(), &["--spec", &job]].concat());
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("role"));
+}
+
 #[test]
 fn a_dutch_rfq_is_taken_when_its_price_has_come_to_the_limit() {
     let market = Market::start();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use gavel_protocol::{Attribute, Currency, Micros, Name};
 
 use super::ROUND;
@@ -18,6 +18,9 @@ pub struct EnrolArgs {
     /// Where the exchange keeps everything.
     #[arg(long, default_value = "gavel-data")]
     pub data: PathBuf,
+    /// What it may do.
+    #[arg(long, value_enum, default_value_t = RoleArg::Trader)]
+    pub role: RoleArg,
     /// Money to deposit for its account.
     #[arg(long, value_parser = money)]
     pub deposit: Option<Micros>,
@@ -30,6 +33,15 @@ pub struct EnrolArgs {
     /// What is found to be true of it, such as data_in_eu,no_training.
     #[arg(long, value_parser = choice::<Attribute>, value_delimiter = ',')]
     pub attributes: Vec<Attribute>,
+}
+
+/// What an agent may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleArg {
+    /// Open RFQs, and quote.
+    Trader,
+    /// Propose who wins combinatorial RFQs that admit solvers from outside, and trade nothing.
+    Solver,
 }
 
 /// Arguments of `gavel list`.

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser};
 use gavel_protocol::limits::QUANTITY_MAX;
-use gavel_protocol::{Micros, Name, NoQuoteReason};
+use gavel_protocol::{GroupRule, Micros, Name, NoQuoteReason, QuoteId};
 
-use super::parse::{choice, money};
+use super::parse::{BundleArg, bundle, choice, group_rule, money};
 
 /// A provider's ways to answer.
 const EXAMPLES: &str = "\
@@ -16,6 +16,8 @@ Examples (`gavel up --help` shows a whole round):
   gavel quote --as fast --capability ocr --price 30.00 --deliver answer.txt --latency-ms 200 \\
       --standby-s 600
   gavel quote --as fast --capability ocr --decline no_capacity
+  gavel quote --as fast --capability ocr --bundle 0,2:15.00 --bundle 1:4.00 --group or:5 \\
+      --deliver answer.txt --contracts 2
 
 A dutch RFQ is taken once its price has come to --price.";
 
@@ -33,7 +35,7 @@ pub struct QuoteArgs {
     #[arg(long)]
     pub capability: Name,
     /// The price per unit; of a dutch RFQ, the lowest that will do.
-    #[arg(long, value_parser = money, required_unless_present = "decline")]
+    #[arg(long, value_parser = money, required_unless_present_any = ["decline", "bundle"])]
     pub price: Option<Micros>,
     /// What to deliver, as a file.
     #[arg(long, required_unless_present = "decline")]
@@ -48,9 +50,30 @@ pub struct QuoteArgs {
     #[arg(long, value_name = "REASON", value_parser = choice::<NoQuoteReason>)]
     #[arg(conflicts_with_all = ["price", "deliver", "standing"])]
     pub decline: Option<NoQuoteReason>,
+    /// What is offered for combinatorial RFQs.
+    #[command(flatten)]
+    pub bundles: BundlesArgs,
     /// What is offered besides the price.
     #[command(flatten)]
     pub offer: OfferArgs,
+}
+
+/// What is offered for combinatorial RFQs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Bundles")]
+pub struct BundlesArgs {
+    /// Offer these items of a combinatorial RFQ, by their numbers from 0, for one price; repeatable.
+    #[arg(long = "bundle", value_name = "ITEMS:PRICE", value_parser = bundle, id = "bundle")]
+    #[arg(conflicts_with_all = ["price", "standing", "decline", "quantity", "all_or_none"])]
+    pub bundles: Vec<BundleArg>,
+    /// How many of the bundles may win: at most one (xor), or any whose loads fit a capacity (or:10).
+    #[arg(long, value_name = "RULE", value_parser = group_rule, default_value = "xor")]
+    #[arg(conflicts_with_all = ["price", "decline"])]
+    pub group: GroupRule,
+    /// Add the bundles to a group that was quoted before, whose rule and validity go for them.
+    #[arg(long, value_name = "QUOTE")]
+    #[arg(conflicts_with_all = ["price", "decline", "group", "standby_s"])]
+    pub into: Option<QuoteId>,
 }
 
 /// What is offered besides the price.

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::ArgPredicate;
 use clap::{Args, Parser, ValueEnum};
-use gavel_protocol::{Attribute, CurvePoint, Disclosure, Micros, Name};
+use gavel_protocol::{Attribute, CurvePoint, Disclosure, DurationNs, Item, Micros, Name};
 
-use super::parse::{choice, curve_point, money};
+use super::parse::{choice, curve_point, duration, item, money};
 
 /// Rounds by hand, one per format.
 const EXAMPLES: &str = "\
@@ -19,7 +20,8 @@ Examples (`gavel up --help` shows a whole round):
   gavel rfq --as acme --capability ocr --reserve 40.00 --spec job.json --format buyers-choice \\
       --pick best --latency-per-ms 0.001
   gavel rfq --as acme --capability ocr --reserve 40.00 --spec job.json --invite fast,cheap \\
-      --close-early";
+      --close-early
+  gavel rfq --as acme --capability ocr --spec job.json --items 10.00,5.00x2@3 --payment vcg";
 
 /// Arguments of `gavel rfq`.
 #[derive(Debug, Parser)]
@@ -35,8 +37,8 @@ pub struct RfqArgs {
     #[arg(long)]
     pub capability: Name,
     /// The most to pay per unit; nobody else learns it, unless the format is dutch.
-    #[arg(long, value_parser = money)]
-    pub reserve: Micros,
+    #[arg(long, value_parser = money, required_unless_present = "items")]
+    pub reserve: Option<Micros>,
     /// Units of work.
     #[arg(long, default_value_t = 1)]
     pub quantity: u32,
@@ -62,6 +64,9 @@ pub struct RfqArgs {
     /// How it is cleared.
     #[command(flatten)]
     pub format: FormatArgs,
+    /// What is asked for, if it is combinatorial.
+    #[command(flatten)]
+    pub bundles: BundleArgs,
     /// Who may compete.
     #[command(flatten)]
     pub admission: AdmissionArgs,
@@ -77,8 +82,9 @@ pub struct RfqArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Format")]
 pub struct FormatArgs {
-    /// How it is cleared.
+    /// How it is cleared; with --items, combinatorial.
     #[arg(long, value_enum, default_value_t = FormatArg::FirstPrice)]
+    #[arg(default_value_if("items", ArgPredicate::IsPresent, "combinatorial"))]
     pub format: FormatArg,
     /// Let the units go to several providers.
     #[arg(long)]
@@ -121,6 +127,8 @@ pub enum FormatArg {
     Dutch,
     /// The book is shown at the close, and the buyer picks.
     BuyersChoice,
+    /// Providers quote for bundles of items, and those win that gain the most together.
+    Combinatorial,
 }
 
 /// How a buyer picks.
@@ -130,6 +138,45 @@ pub enum PickArg {
     Best,
     /// Ask on standard input.
     Ask,
+}
+
+/// What a combinatorial RFQ asks for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Items")]
+pub struct BundleArgs {
+    /// The items, from number 0, each RESERVE[xQUANTITY][@LOAD]: the most to pay per unit, the units,
+    /// and what it takes of a provider's capacity. Their reserves together are the RFQ's.
+    #[arg(long, value_name = "ITEM", value_parser = item, value_delimiter = ',')]
+    #[arg(conflicts_with_all = ["reserve", "quantity", "split", "curve", "pick"])]
+    pub items: Vec<Item>,
+    /// How payments follow from the allocation.
+    #[arg(long, value_enum, default_value_t = PaymentArg::AsBid, conflicts_with = "reserve")]
+    pub payment: PaymentArg,
+    /// Let an item be awarded more than once, and pay for it each time.
+    #[arg(long, conflicts_with = "reserve")]
+    pub free_disposal: bool,
+    /// Award nothing unless every item is.
+    #[arg(long, conflicts_with = "reserve")]
+    pub all_items: bool,
+    /// How long after the close an allocation is sought: 1ms, 5s.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1ms")]
+    #[arg(conflicts_with = "reserve")]
+    pub clearing: DurationNs,
+    /// Let solvers from outside propose allocations: they learn the prices, the loads and the
+    /// reserves after the close, and no names.
+    #[arg(long, conflicts_with = "reserve")]
+    pub external_solvers: bool,
+}
+
+/// How payments follow from an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PaymentArg {
+    /// Each winner is paid what it asks.
+    AsBid,
+    /// Each provider is paid, beside what it asks, what the allocation gains by its taking part.
+    Vcg,
+    /// The payments nearest to vcg that no other set of providers could better for the buyer.
+    Core,
 }
 
 /// Who may compete.

@@ -5,7 +5,7 @@ use gavel_protocol::{Attributes, PublicKey, Roles};
 use serde_json::json;
 
 use crate::Exit;
-use crate::args::EnrolArgs;
+use crate::args::{EnrolArgs, RoleArg};
 use crate::commands::block_on;
 use crate::data_dir::{DataDir, OPERATOR};
 use crate::output::Output;
@@ -23,7 +23,8 @@ async fn enrol(args: EnrolArgs, output: &Output) -> anyhow::Result<Exit> {
     let account = account.context("cannot enrol an account")?;
     let public = PublicKey::new(key.verifying_key().to_bytes());
     let attributes: Attributes = args.attributes.into_iter().collect();
-    let agent = operator.enrol_agent(account, public, Roles::TRADER, attributes).await;
+    let roles = Roles::from(args.role);
+    let agent = operator.enrol_agent(account, public, roles, attributes).await;
     let agent = agent.with_context(|| format!("cannot enrol {}", args.name))?;
     data.note_agent(&args.name, agent)?;
     let mut text = format!("{} is {agent} of {account}", args.name);
@@ -36,8 +37,18 @@ async fn enrol(args: EnrolArgs, output: &Output) -> anyhow::Result<Exit> {
         "name": args.name,
         "agent": agent,
         "account": account,
+        "roles": roles,
         "attributes": attributes,
     });
     output.summary(text, &enrolled);
     Ok(Exit::Done)
+}
+
+impl From<RoleArg> for Roles {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Trader => Self::TRADER,
+            RoleArg::Solver => Self::SOLVER,
+        }
+    }
 }

@@ -73,15 +73,20 @@ impl Provider {
         (self.child.wait().unwrap().success(), said)
     }
 
+    /// Waits for what it says next, and returns it.
+    pub fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+
     /// Waits for what it says next, which must be about this.
     pub fn says(mut self, what: &str) {
-        let line = self.lines.next().unwrap().unwrap();
+        let line = self.line();
         assert!(line.contains(what), "{line}");
     }
 
     /// Waits until it has answered.
     pub fn answered(mut self, rfq: &str) {
-        let line = self.lines.next().unwrap().unwrap();
+        let line = self.line();
         assert!(line.contains(rfq) && !line.starts_with("no "), "{line}");
     }
 }

@@ -1,6 +1,7 @@
 //! `gavel quote`: a provider's hand. It answers each RFQ for its capability, and delivers a file
 //! when it wins.
 
+mod bundles;
 mod dutch;
 mod takes;
 
@@ -9,8 +10,8 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use gavel_client::{Client, CommandError, Envelope, EventStream, StreamEvent, StreamItem};
 use gavel_protocol::{
-    BlobSource, CapabilityEntry, ContractId, DurationNs, Micros, NoQuoteReason, Offer,
-    PrivateEvent, PublicEvent, RfqAnnounced, SetStandingQuote, Topic,
+    Awarded, BlobSource, Bundle, CapabilityEntry, ContractId, DurationNs, Micros, NoQuoteReason,
+    Offer, PrivateEvent, PublicEvent, RfqAnnounced, SetStandingQuote, TimestampNs, Topic,
 };
 use serde_json::json;
 
@@ -51,6 +52,8 @@ struct Provider<'a> {
 enum Answer {
     /// With a quote, and this work if it wins.
     Quote { price: Micros, deliverable: Vec<u8> },
+    /// With bundles, and this work for each that wins.
+    Bundles { bundles: Vec<Bundle>, deliverable: Vec<u8> },
     /// Without a quote.
     Decline(NoQuoteReason),
 }
@@ -100,9 +103,14 @@ impl Answer {
         if let Some(reason) = args.decline {
             return Ok(Self::Decline(reason));
         }
-        let price = args.price.context("name the price with --price")?;
         let deliver = args.deliver.as_deref().context("name the work with --deliver")?;
-        Ok(Self::Quote { price, deliverable: read(deliver)? })
+        let deliverable = read(deliver)?;
+        let bundles = bundles::of(args);
+        if !bundles.is_empty() {
+            return Ok(Self::Bundles { bundles, deliverable });
+        }
+        let price = args.price.context("name the price with --price")?;
+        Ok(Self::Quote { price, deliverable })
     }
 }
 
@@ -132,6 +140,10 @@ impl<'a> Provider<'a> {
         let QuoteArgs { agent, capability, .. } = self.args;
         match &self.answer {
             Answer::Quote { price, .. } => format!("{agent} quotes {price} for {capability}"),
+            Answer::Bundles { bundles, .. } => {
+                let bundles = bundles::text(bundles);
+                format!("{agent} quotes {bundles} for {capability}")
+            }
             Answer::Decline(reason) => format!("{agent} declines {capability}: {reason:?}"),
         }
     }
@@ -168,6 +180,12 @@ impl<'a> Provider<'a> {
         }
         match self.answer {
             Answer::Decline(reason) => self.decline(announced, reason).await,
+            Answer::Bundles { .. } => self.quote_bundles(announced).await,
+            Answer::Quote { .. } if announced.bundles.is_some() => {
+                let rfq = announced.rfq;
+                self.output.line(format!("no quote for {rfq}: it asks for items, give --bundle"));
+                Ok(())
+            }
             Answer::Quote { price, .. } if announced.dutch.is_some() => {
                 let me = self.client.identity().agent;
                 let planned = self.takes.plan(announced.clone(), me, price, &self.clock);
@@ -179,10 +197,7 @@ impl<'a> Provider<'a> {
     }
 
     async fn quote(&self, announced: &RfqAnnounced, price: Micros) -> anyhow::Result<()> {
-        let pays_for_latency = announced.terms.scoring.latency_per_ms > Micros::ZERO;
-        if pays_for_latency && self.args.offer.latency_ms.is_none() {
-            let rfq = announced.rfq;
-            self.output.line(format!("no quote for {rfq}: it pays for latency, give --latency-ms"));
+        if !self.promises_enough(announced) {
             return Ok(());
         }
         let quoted = self.client.place_quote(announced, self.offer(announced, price)).await;
@@ -192,15 +207,31 @@ impl<'a> Provider<'a> {
         Ok(())
     }
 
+    /// Returns whether a latency is promised, if the RFQ pays for it.
+    fn promises_enough(&self, announced: &RfqAnnounced) -> bool {
+        let pays_for_latency = announced.terms.scoring.latency_per_ms > Micros::ZERO;
+        let enough = !pays_for_latency || self.args.offer.latency_ms.is_some();
+        if !enough {
+            let rfq = announced.rfq;
+            self.output.line(format!("no quote for {rfq}: it pays for latency, give --latency-ms"));
+        }
+        enough
+    }
+
+    /// Returns until when it stands by, if it does.
+    fn standby_until(&self, decided_at: TimestampNs) -> Option<TimestampNs> {
+        let standby = self.args.offer.standby_s?;
+        Some(decided_at.after(DurationNs::from_secs(standby)))
+    }
+
     fn offer(&self, announced: &RfqAnnounced, price: Micros) -> Offer {
         let decided_at = announced.closes_at.after(announced.terms.pick_within);
         let of = &self.args.offer;
-        let standby = of.standby_s.map(|seconds| decided_at.after(DurationNs::from_secs(seconds)));
         Offer {
             quantity: of.quantity,
             all_or_none: of.all_or_none,
             latency_ms: of.latency_ms.unwrap_or(0),
-            standby_until: standby,
+            standby_until: self.standby_until(decided_at),
             ..Offer::new(price, decided_at.after(FIRM_AFTER_CLOSE))
         }
     }
@@ -256,7 +287,8 @@ impl<'a> Provider<'a> {
 
     async fn follow(&mut self, event: PrivateEvent) -> anyhow::Result<()> {
         match event {
-            PrivateEvent::Awarded(awarded) => self.work(awarded.contract).await?,
+            PrivateEvent::Awarded(awarded) => self.work(&awarded).await?,
+            PrivateEvent::BundleLost(lost) => self.lose_bundle(&lost),
             PrivateEvent::QuoteLost(lost) => {
                 self.output.line(format!("lost {}: {}", lost.rfq, lost.reason.info().meaning));
             }
@@ -291,7 +323,6 @@ impl<'a> Provider<'a> {
             | PrivateEvent::InvitedRfqEnded(_)
             | PrivateEvent::InvitedRfqTaken(_)
             | PrivateEvent::RfqCleared(_)
-            | PrivateEvent::BundleLost(_)
             | PrivateEvent::Declined(_)
             | PrivateEvent::BookOpened(_)
             | PrivateEvent::QuoteShown(_)
@@ -305,12 +336,20 @@ impl<'a> Provider<'a> {
         Ok(())
     }
 
-    async fn work(&self, contract: ContractId) -> anyhow::Result<()> {
-        let Answer::Quote { deliverable, .. } = &self.answer else { return Ok(()) };
+    async fn work(&self, awarded: &Awarded) -> anyhow::Result<()> {
+        let contract = awarded.contract;
+        let deliverable = match &self.answer {
+            Answer::Quote { deliverable, .. } | Answer::Bundles { deliverable, .. } => deliverable,
+            Answer::Decline(_) => return Ok(()),
+        };
         self.client.start_work(contract).await.context("cannot start the work")?;
         let spec = self.client.fetch_blob(BlobSource::ContractSpec(contract)).await;
         let spec = spec.context("cannot fetch the job spec")?;
-        self.output.line(format!("{contract} awarded, {} bytes of job spec", spec.len()));
+        let what = match &awarded.bundle {
+            Some(bundle) => format!(" for items {}", bundle.items),
+            None => String::new(),
+        };
+        self.output.line(format!("{contract} awarded{what}, {} bytes of job spec", spec.len()));
         let digest = self.client.put_blob(deliverable).await;
         let digest = digest.context("cannot store the deliverable")?;
         self.client.deliver(contract, digest).await.context("cannot deliver")

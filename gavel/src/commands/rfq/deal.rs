@@ -34,14 +34,15 @@ impl Deal {
 
     /// Returns the contract for machines.
     pub fn json(&self) -> Value {
-        let Awarded { contract, parties, breakdown, price, quantity, total, currency, .. } =
-            self.awarded;
+        let Awarded { contract, parties, breakdown, price, quantity, .. } = self.awarded;
+        let Awarded { total, currency, bundle, .. } = self.awarded;
         let (digest, bytes) = self.deliverable.unzip();
         json!({
             "contract": contract,
             "provider": parties.provider,
             "price_micros": price,
             "quantity": quantity,
+            "items": bundle.map(|bundle| bundle.items),
             "total_micros": total,
             "currency": currency,
             "score_micros": total_score(&breakdown),

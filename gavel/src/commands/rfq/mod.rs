@@ -1,5 +1,6 @@
 //! `gavel rfq`: a buyer's hand. A job spec goes in as a file, deliverables come out as files.
 
+mod cleared;
 mod deal;
 mod opening;
 mod picking;
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use gavel_client::{Client, EventStream};
 use gavel_protocol::{
-    Awarded, BlobSource, BookOpened, ContractId, Delivered, PrivateEvent, RfqEnded, RfqId,
-    RfqResult, Topic,
+    Awarded, BlobSource, BookOpened, ContractId, Delivered, PrivateEvent, RfqCleared, RfqEnded,
+    RfqId, RfqResult, Topic,
 };
 use serde_json::{Value, json};
 
@@ -38,7 +39,10 @@ async fn buy(args: &RfqArgs, output: &Output) -> anyhow::Result<Exit> {
     let mut buyer = Buyer::new(client, args, output, opened.rfq);
     buyer.follow(&mut events).await?;
     buyer.client.close().await;
-    let (text, summary, exit) = summary(opened.rfq, &buyer.deals);
+    let (text, mut summary, exit) = summary(opened.rfq, &buyer.deals);
+    if let Some(cleared) = &buyer.cleared {
+        summary["cleared"] = cleared::json(cleared);
+    }
     output.summary(text, &summary);
     Ok(exit)
 }
@@ -50,6 +54,8 @@ struct Buyer<'a> {
     output: &'a Output,
     rfq: RfqId,
     ended: Option<RfqResult>,
+    /// How it was cleared, if it is combinatorial.
+    cleared: Option<RfqCleared>,
     picking: Picking,
     deals: Vec<Deal>,
     delivered: u32,
@@ -58,8 +64,8 @@ struct Buyer<'a> {
 impl<'a> Buyer<'a> {
     fn new(client: Client, args: &'a RfqArgs, output: &'a Output, rfq: RfqId) -> Self {
         let picking = Picking::new(args.format.pick);
-        let (deals, delivered) = (Vec::new(), 0);
-        Self { client, args, output, rfq, ended: None, picking, deals, delivered }
+        let (ended, cleared, deals, delivered) = (None, None, Vec::new(), 0);
+        Self { client, args, output, rfq, ended, cleared, picking, deals, delivered }
     }
 
     /// Follows the RFQ to the end of its last contract.
@@ -97,6 +103,10 @@ impl<'a> Buyer<'a> {
             PrivateEvent::Awarded(awarded) if awarded.rfq == self.rfq => self.begin(awarded),
             PrivateEvent::RfqEnded(RfqEnded { rfq, result, .. }) if rfq == self.rfq => {
                 self.ended = Some(result);
+            }
+            PrivateEvent::RfqCleared(cleared) if cleared.rfq == self.rfq => {
+                self.output.note(cleared::text(&cleared));
+                self.cleared = Some(cleared);
             }
             PrivateEvent::BookOpened(BookOpened { rfq, shown, .. }) if rfq == self.rfq => {
                 self.picking.open(shown);
@@ -148,7 +158,11 @@ impl<'a> Buyer<'a> {
 
     fn begin(&mut self, awarded: Awarded) {
         let Awarded { contract, parties, total, currency, quantity, .. } = awarded;
-        let units = if quantity == 1 { String::new() } else { format!(" for {quantity} units") };
+        let units = match awarded.bundle {
+            Some(bundle) => format!(" for items {}", bundle.items),
+            None if quantity == 1 => String::new(),
+            None => format!(" for {quantity} units"),
+        };
         let provider = parties.provider;
         self.output.note(format!("{contract} with {provider} for {total} {currency}{units}"));
         self.output.note(format!("  {}", deal::score(&awarded)));

@@ -2,25 +2,36 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use gavel_client::{Client, NewRfq};
 use gavel_protocol::{
-    AgentId, DurationNs, DutchTerms, Eligibility, Exclusivity, Format, RfqTerms, Scoring,
+    AgentId, BundleTerms, DurationNs, DutchTerms, Eligibility, Exclusivity, Format, Micros,
+    PaymentRule, RfqTerms, Scoring,
 };
 
-use crate::args::{FormatArg, FormatArgs, RfqArgs};
+use crate::args::{BundleArgs, FormatArg, FormatArgs, PaymentArg, RfqArgs};
 use crate::commands::{capability, read};
 use crate::data_dir::DataDir;
 
 /// Stores what the RFQ names, and returns it.
 pub async fn new_rfq(client: &Client, data: &DataDir, args: &RfqArgs) -> anyhow::Result<NewRfq> {
-    let terms = rfq_terms(client, args).await?;
+    let bundles = bundle_terms(&args.bundles, args.format.format)?;
+    let reserve = reserve(args, bundles.as_ref())?;
+    let terms = rfq_terms(client, args, reserve).await?;
     let invited = args.admission.invite.iter().map(|name| data.agent(name));
     let invited = invited.collect::<anyhow::Result<Vec<AgentId>>>()?;
-    Ok(NewRfq { terms, invited, dutch: dutch_terms(data, &args.format)?, bundles: None })
+    Ok(NewRfq { terms, invited, dutch: dutch_terms(data, &args.format)?, bundles })
 }
 
-async fn rfq_terms(client: &Client, args: &RfqArgs) -> anyhow::Result<RfqTerms> {
+/// Returns the most to pay per unit, or for all items together.
+fn reserve(args: &RfqArgs, bundles: Option<&BundleTerms>) -> anyhow::Result<Micros> {
+    match bundles {
+        Some(bundles) => bundles.reserve().context("the reserves of the items are too much"),
+        None => args.reserve.context("name the most to pay with --reserve"),
+    }
+}
+
+async fn rfq_terms(client: &Client, args: &RfqArgs, reserve: Micros) -> anyhow::Result<RfqTerms> {
     let listed = capability(client, &args.capability).await?;
     let store = async |path: &Path| {
         let stored = client.put_blob(&read(path)?).await;
@@ -36,7 +47,10 @@ async fn rfq_terms(client: &Client, args: &RfqArgs) -> anyhow::Result<RfqTerms> 
         None => listed.terms,
     };
     let RfqArgs { format, admission, scoring, work, .. } = args;
-    let quotes_only = matches!(format.format, FormatArg::Dutch | FormatArg::BuyersChoice);
+    let admits_standing = match format.format {
+        FormatArg::FirstPrice | FormatArg::SecondPrice => true,
+        FormatArg::Dutch | FormatArg::BuyersChoice | FormatArg::Combinatorial => false,
+    };
     let pick_ms = if format.format == FormatArg::BuyersChoice { format.pick_ms } else { 0 };
     Ok(RfqTerms {
         quantity: args.quantity,
@@ -48,7 +62,7 @@ async fn rfq_terms(client: &Client, args: &RfqArgs) -> anyhow::Result<RfqTerms> 
         pick_within: DurationNs::from_millis(pick_ms),
         // A standing quote is firm on the listed terms only, has no bond, and nobody invites it.
         admit_standing: terms == listed.terms
-            && !quotes_only
+            && admits_standing
             && work.bond_bps == 0
             && admission.invite.is_empty(),
         scoring: Scoring {
@@ -68,7 +82,7 @@ async fn rfq_terms(client: &Client, args: &RfqArgs) -> anyhow::Result<RfqTerms> 
         spec,
         inputs,
         terms,
-        ..RfqTerms::plain(listed.capability, listed.currency, args.reserve)
+        ..RfqTerms::plain(listed.capability, listed.currency, reserve)
     })
 }
 
@@ -87,6 +101,33 @@ fn dutch_terms(data: &DataDir, args: &FormatArgs) -> anyhow::Result<Option<Dutch
     Ok(Some(DutchTerms { curve: args.curve.clone(), exclusive }))
 }
 
+fn bundle_terms(args: &BundleArgs, format: FormatArg) -> anyhow::Result<Option<BundleTerms>> {
+    match (format == FormatArg::Combinatorial, args.items.is_empty()) {
+        (true, false) => {}
+        (false, true) => return Ok(None),
+        (true, true) => bail!("a combinatorial RFQ is for items: name them with --items"),
+        (false, false) => bail!("items are for a combinatorial RFQ: leave --format out"),
+    }
+    Ok(Some(BundleTerms {
+        items: args.items.clone(),
+        free_disposal: args.free_disposal,
+        all_or_none: args.all_items,
+        payment: args.payment.into(),
+        clearing_within: args.clearing,
+        external_solvers: args.external_solvers,
+    }))
+}
+
+impl From<PaymentArg> for PaymentRule {
+    fn from(payment: PaymentArg) -> Self {
+        match payment {
+            PaymentArg::AsBid => Self::PayAsBid,
+            PaymentArg::Vcg => Self::Vcg,
+            PaymentArg::Core => Self::Core,
+        }
+    }
+}
+
 impl From<FormatArg> for Format {
     fn from(format: FormatArg) -> Self {
         match format {
@@ -94,6 +135,7 @@ impl From<FormatArg> for Format {
             FormatArg::SecondPrice => Self::SecondPrice,
             FormatArg::Dutch => Self::Dutch,
             FormatArg::BuyersChoice => Self::BuyersChoice,
+            FormatArg::Combinatorial => Self::Combinatorial,
         }
     }
 }
