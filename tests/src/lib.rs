@@ -15,10 +15,12 @@ use std::sync::Arc;
 
 use gavel_client::{Client, Config, EventStream, SigningKey, StreamEvent, StreamItem, Trust};
 use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity};
+use gavel_protocol::limits::CLEARING_MAX;
 use gavel_protocol::{
-    AccountId, AgentId, Attributes, CapabilityId, Codec, Currency, Digest, DurationNs, Found,
-    Micros, PrivateEvent, PublicEvent, PublicKey, RfqTerms, Roles, SetStandingQuote, Settings,
-    TimestampNs, Topic,
+    AccountId, AgentId, Attributes, Bundle, BundleGroup, BundleTerms, CapabilityId, Codec,
+    Currency, Digest, DurationNs, Format, Found, GroupRule, Item, Micros, NewGroup, PaymentRule,
+    PrivateEvent, PublicEvent, PublicKey, RfqTerms, Roles, SetStandingQuote, Settings, TimestampNs,
+    Topic,
 };
 use gavel_sequencer::journal::SqliteJournal;
 use gavel_sequencer::{Inbox, Layout, Sequencer, SequencerConfig};
@@ -109,12 +111,23 @@ impl World {
 
     /// Enrols an agent with money.
     pub async fn enrol(&mut self) -> (SigningKey, AccountId) {
+        self.enrol_as(Roles::TRADER).await
+    }
+
+    /// Enrols a solver from outside, and logs it on.
+    pub async fn solver(&mut self) -> (Client, AccountId) {
+        let (key, account) = self.enrol_as(Roles::SOLVER).await;
+        (self.connect(&key).await, account)
+    }
+
+    /// Enrols an agent that may do this, with money.
+    pub async fn enrol_as(&mut self, roles: Roles) -> (SigningKey, AccountId) {
         self.agents += 1;
         let key = SigningKey::from_bytes(&[self.agents; 32]);
         let operator = self.operator();
         let account = operator.enrol_account(Micros::new(1_000_000_000)).await.unwrap();
         let public = PublicKey::new(key.verifying_key().to_bytes());
-        operator.enrol_agent(account, public, Roles::TRADER, Attributes::default()).await.unwrap();
+        operator.enrol_agent(account, public, roles, Attributes::default()).await.unwrap();
         operator.deposit(account, Micros::new(1_000_000_000), Currency::USD).await.unwrap();
         (key, account)
     }
@@ -191,6 +204,37 @@ pub fn rfq(capability: CapabilityId, window_ms: u64) -> RfqTerms {
         terms: terms(),
         ..RfqTerms::plain(capability, Currency::USD, Micros::new(50_000_000))
     }
+}
+
+/// Returns the terms of a combinatorial RFQ for these items, with as much time to clear it as there
+/// may be, and the terms of its items.
+pub fn rfq_for_items(
+    capability: CapabilityId,
+    window_ms: u64,
+    items: &[Item],
+) -> (RfqTerms, BundleTerms) {
+    let bundles = BundleTerms {
+        items: items.to_vec(),
+        free_disposal: false,
+        all_or_none: false,
+        payment: PaymentRule::PayAsBid,
+        clearing_within: CLEARING_MAX,
+        external_solvers: true,
+    };
+    let reserve = bundles.reserve().unwrap();
+    (RfqTerms { format: Format::Combinatorial, reserve, ..rfq(capability, window_ms) }, bundles)
+}
+
+/// Returns a bundle of these items.
+pub fn bundle(items: &[u8], price: i64) -> Bundle {
+    let items = items.iter().copied().collect();
+    Bundle { items, price: Micros::new(price), latency_ms: 0 }
+}
+
+/// Returns what makes a new group of bundles, firm for ever.
+pub fn group(rule: GroupRule) -> BundleGroup {
+    let valid_until = TimestampNs::MAX;
+    BundleGroup::New(NewGroup { rule, valid_until, standby_until: None })
 }
 
 /// Returns a standing quote.

@@ -6,8 +6,12 @@
     reason = "a test may stop at anything unexpected"
 )]
 
+use gavel_client::NewRfq;
+use gavel_protocol::limits::{
+    BUNDLES_PER_COMMAND_MAX, BUNDLES_PER_RFQ_MAX, CLEARING_MAX, ITEMS_MAX, LOAD_MAX,
+};
 use gavel_protocol::*;
-use gavel_tests::{Raw, World, closed_with, now, rfq, standing};
+use gavel_tests::{Raw, World, bundle, closed_with, group, now, rfq, rfq_for_items, standing};
 
 fn reason(answer: &ServerMessage) -> RejectReason {
     match answer {
@@ -186,6 +190,168 @@ async fn commands_that_make_no_sense_are_rejected_with_their_reason() {
         assert_eq!(rejected.code, expected.code());
         assert!(!rejected.message.is_empty());
     }
+    world.stop().await;
+}
+
+/// What each RFQ for items asks for.
+const ITEM: Item = Item { quantity: 2, load: 3, reserve: Micros::new(5_000_000) };
+
+#[tokio::test]
+async fn items_that_make_no_sense_are_rejected_with_their_reason() {
+    let mut world = World::start(Codec::Json).await;
+    let capability = world.capability("ocr").await;
+    let (buyer, _) = world.agent().await;
+    type Change = fn(&mut RfqTerms, &mut BundleTerms);
+    let cases: [(Change, RejectReason); 15] = [
+        (|_, b| b.items.clear(), RejectReason::InvalidItems),
+        (|_, b| b.items = vec![ITEM; ITEMS_MAX + 1], RejectReason::InvalidItems),
+        (|_, b| b.items[0].quantity = 0, RejectReason::InvalidItems),
+        (|_, b| b.items[0].load = LOAD_MAX + 1, RejectReason::InvalidItems),
+        (|_, b| b.items[0].reserve = Micros::ZERO, RejectReason::InvalidItems),
+        (|_, b| b.items[0].reserve = Micros::new(-5_000_000), RejectReason::InvalidItems),
+        (|_, b| b.items[0].reserve = Micros::new(i64::MAX), RejectReason::InvalidItems),
+        (|r, _| r.reserve = Micros::new(29_999_999), RejectReason::InvalidItems),
+        (|r, _| r.quantity = 2, RejectReason::FormatNotAllowed),
+        (|r, _| r.split = true, RejectReason::FormatNotAllowed),
+        (|r, _| r.admit_standing = true, RejectReason::FormatNotAllowed),
+        (|r, _| r.window = DurationNs::ZERO, RejectReason::FormatNotAllowed),
+        (|r, _| r.format = Format::SecondPrice, RejectReason::FormatNotAllowed),
+        (
+            |_, b| b.clearing_within = CLEARING_MAX.plus(DurationNs::from_nanos(1)),
+            RejectReason::InvalidDuration,
+        ),
+        (
+            |_, b| (b.payment, b.all_or_none) = (PaymentRule::Vcg, true),
+            RejectReason::PaymentRuleNotAllowed,
+        ),
+    ];
+    for (number, (change, expected)) in cases.into_iter().enumerate() {
+        let (mut terms, mut bundles) = rfq_for_items(capability, 1_000, &[ITEM; 3]);
+        change(&mut terms, &mut bundles);
+        let bundles = Some(bundles);
+        let opening = NewRfq { terms, invited: Vec::new(), dutch: None, bundles };
+        let refused = buyer.open_rfq(opening).await.unwrap_err();
+        assert_eq!(refused.reason(), Some(expected), "case {number}");
+    }
+    let terms = RfqTerms { format: Format::Combinatorial, ..rfq(capability, 1_000) };
+    let refused = buyer.open_rfq(terms).await.unwrap_err();
+    assert_eq!(refused.reason(), Some(RejectReason::FormatNotAllowed), "without any items");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn bundles_that_make_no_sense_are_rejected_with_their_reason() {
+    for codec in Codec::ALL {
+        let mut world = World::start(codec).await;
+        let capability = world.capability("ocr").await;
+        let ((buyer, _), (first, _)) = (world.agent().await, world.agent().await);
+        let (second, _) = world.agent().await;
+        let (terms, bundles) = rfq_for_items(capability, 600_000, &[ITEM; 3]);
+        let bundles = Some(bundles);
+        let opening = NewRfq { terms, invited: Vec::new(), dutch: None, bundles };
+        let parts = buyer.open_rfq(opening).await.unwrap().rfq;
+        let whole = buyer.open_rfq(rfq(capability, 600_000)).await.unwrap().rfq;
+        let xor = group(GroupRule::Xor);
+        let one = || vec![bundle(&[0, 2], 1_000_000)];
+        let quote = first.quote_bundles(parts, xor, one()).await.unwrap();
+        let sealed = first.place_quote(whole, Offer::new(Micros::new(1), TimestampNs::MAX));
+        let sealed = sealed.await.unwrap();
+        let past = TimestampNs::from_nanos(1);
+        let short = NewGroup { rule: GroupRule::Xor, valid_until: past, standby_until: None };
+        let slow = Bundle { latency_ms: u32::MAX, ..bundle(&[0], 1) };
+        let cases = [
+            (parts, xor, vec![], RejectReason::InvalidQuantity),
+            (
+                parts,
+                xor,
+                vec![bundle(&[0], 1); BUNDLES_PER_COMMAND_MAX + 1],
+                RejectReason::InvalidQuantity,
+            ),
+            (parts, group(GroupRule::Or(0)), one(), RejectReason::InvalidQuantity),
+            (parts, group(GroupRule::Or(LOAD_MAX + 1)), one(), RejectReason::InvalidQuantity),
+            (parts, xor, vec![bundle(&[], 1)], RejectReason::InvalidBundle),
+            (parts, xor, vec![bundle(&[0], 1), bundle(&[3], 1)], RejectReason::InvalidBundle),
+            (parts, xor, vec![bundle(&[255], 1)], RejectReason::InvalidBundle),
+            (parts, xor, vec![bundle(&[0], 0)], RejectReason::InvalidAmount),
+            (parts, xor, vec![bundle(&[0], -1)], RejectReason::InvalidAmount),
+            (parts, xor, vec![bundle(&[0], i64::MAX); 2], RejectReason::InvalidAmount),
+            (parts, xor, vec![slow], RejectReason::InvalidDuration),
+            (parts, BundleGroup::New(short), one(), RejectReason::ValidUntilTooShort),
+            (parts, BundleGroup::Existing(quote), one(), RejectReason::UnknownQuote),
+            (parts, BundleGroup::Existing(QuoteId::new(9)), one(), RejectReason::UnknownQuote),
+            (whole, xor, one(), RejectReason::WrongFormat),
+            (RfqId::new(6), xor, one(), RejectReason::UnknownRfq),
+        ];
+        for (number, (rfq, group, bundles, expected)) in cases.into_iter().enumerate() {
+            let refused = second.quote_bundles(rfq, group, bundles).await.unwrap_err();
+            assert_eq!(refused.reason(), Some(expected), "case {number}");
+        }
+        // Its own, for another RFQ.
+        let refused = first.quote_bundles(parts, BundleGroup::Existing(sealed), one()).await;
+        assert_eq!(refused.unwrap_err().reason(), Some(RejectReason::UnknownQuote));
+        let offer = Offer::new(Micros::new(1), TimestampNs::MAX);
+        let refused = second.place_quote(parts, offer).await.unwrap_err();
+        assert_eq!(refused.reason(), Some(RejectReason::WrongFormat));
+        let refused = first.amend_quote(parts, quote, offer).await.unwrap_err();
+        assert_eq!(refused.reason(), Some(RejectReason::WrongFormat));
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_item_that_stands_in_a_bundle_twice_makes_it_unreadable() {
+    let mut world = World::start(Codec::Json).await;
+    let (key, _) = world.enrol().await;
+    let (addr, _) = world.address();
+    let mut raw = Raw::log_on(addr, Codec::Json, &key).await;
+    let (rfq, bundles) = (RfqId::new(6), vec![bundle(&[0, 2], 1_000_000)]);
+    let client_id = ClientId::from_parts(now(), 1);
+    let group = group(GroupRule::Xor);
+    let quote = QuoteBundles { client_id, rfq, group, bundles, signature: None };
+    let good = Command::QuoteBundles(Box::new(quote));
+    let payload = String::from_utf8(raw.frame(&good)[FRAME_HEADER_BYTES..].to_vec()).unwrap();
+    raw.session_seq -= 1;
+    for (items, expected) in [
+        ("[2,0]", RejectReason::UnknownRfq),
+        ("[0,2,0]", RejectReason::MalformedPayload),
+        ("[256]", RejectReason::MalformedPayload),
+        ("[-1]", RejectReason::MalformedPayload),
+        ("0", RejectReason::MalformedPayload),
+    ] {
+        let written = payload.replace("[0,2]", items);
+        assert!(items == "[0,2]" || written != payload, "{payload}");
+        let frame = raw.odd_frame(good.template_id(), TEMPLATE_VERSION, written.as_bytes());
+        raw.send_bytes(&frame).await;
+        assert_eq!(reason(&raw.answer().await), expected, "{items}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_rfq_takes_so_many_bundles_and_no_more() {
+    let mut world = World::start(Codec::Rkyv).await;
+    let capability = world.capability("ocr").await;
+    let ((buyer, _), (provider, _)) = (world.agent().await, world.agent().await);
+    let (terms, bundles) = rfq_for_items(capability, 600_000, &[ITEM; 3]);
+    let bundles = Some(bundles);
+    let opening = NewRfq { terms, invited: Vec::new(), dutch: None, bundles };
+    let rfq = buyer.open_rfq(opening).await.unwrap().rfq;
+    let offered = |count| vec![bundle(&[1], 1_000_000); count];
+    let all = offered(BUNDLES_PER_COMMAND_MAX);
+    let first = provider.quote_bundles(rfq, group(GroupRule::Xor), all.clone()).await.unwrap();
+    let more = BundleGroup::Existing(first);
+    for _ in 2..BUNDLES_PER_RFQ_MAX / BUNDLES_PER_COMMAND_MAX {
+        provider.quote_bundles(rfq, more, all.clone()).await.unwrap();
+    }
+    provider.quote_bundles(rfq, more, offered(BUNDLES_PER_COMMAND_MAX - 1)).await.unwrap();
+    let full = Some(RejectReason::RfqFull);
+    let refused = provider.quote_bundles(rfq, more, offered(2)).await.unwrap_err();
+    assert_eq!(refused.reason(), full, "all of them, or none");
+    let last = provider.quote_bundles(rfq, group(GroupRule::Or(3)), offered(1)).await.unwrap();
+    let refused = provider.quote_bundles(rfq, more, offered(1)).await.unwrap_err();
+    assert_eq!(refused.reason(), full);
+    provider.cancel_quote(last).await.unwrap();
+    provider.quote_bundles(rfq, more, offered(1)).await.unwrap();
     world.stop().await;
 }
 

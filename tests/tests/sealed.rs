@@ -10,14 +10,24 @@
 use std::io::{Read as _, Write};
 use std::sync::{Arc, Mutex};
 
-use gavel_client::{Client, SigningKey};
+use gavel_client::{Client, NewRfq, SigningKey};
 use gavel_protocol::*;
-use gavel_tests::{Raw, World, now, rfq, standing};
+use gavel_tests::{Raw, World, bundle, group, now, rfq, rfq_for_items, standing};
 use quinn::RecvStream;
 use tracing_subscriber::EnvFilter;
 
 /// Longer than the time between two heartbeats.
 const WINDOW_MS: u64 = 60_000;
+
+/// Each item that the combinatorial RFQ asks for.
+const ITEM: Item = Item { quantity: 1, load: 1, reserve: Micros::new(10_000_000) };
+
+/// An RFQ for units of one kind, and a combinatorial one.
+#[derive(Clone, Copy)]
+struct Rfqs {
+    whole: RfqId,
+    parts: RfqId,
+}
 
 /// What an observer got: where, under which number, of which template, how long, and what it said.
 type Seen = Vec<(String, u64, u16, usize, String)>;
@@ -35,7 +45,7 @@ async fn nobody_can_tell_whether_and_how_others_have_answered() {
     assert_eq!(none.metrics, many.metrics);
     assert_eq!(none.log, many.log);
     let heartbeats = none.seen.iter().filter(|seen| seen.0.starts_with("stream") && seen.2 == 66);
-    assert_eq!(heartbeats.count(), 3, "a heartbeat on each stream is part of what was compared");
+    assert_eq!(heartbeats.count(), 4, "a heartbeat on each stream is part of what was compared");
     let books = none.seen.iter().filter(|seen| seen.2 == 78 && seen.4.contains("rfqs_total"));
     assert_eq!(books.count(), 2, "so is the book, before and after others go on");
     assert!(none.log.contains("the gateway listens"), "so is the log: {}", none.log);
@@ -58,23 +68,31 @@ async fn world(others_answer: bool, log: &Log) -> Observed {
     let others = [world.agent().await.0, world.agent().await.0, world.agent().await.0];
     let mut asked = rfq(capability, WINDOW_MS);
     (asked.bond_bps, asked.split, asked.quantity) = (100, true, 3);
-    let opened = buyer.open_rfq(asked).await.unwrap();
+    let whole = buyer.open_rfq(asked).await.unwrap().rfq;
+    let (terms, bundles) = rfq_for_items(capability, WINDOW_MS, &[ITEM; 3]);
+    let bundles = Some(bundles);
+    let asked = NewRfq { terms, invited: Vec::new(), dutch: None, bundles };
+    let parts = buyer.open_rfq(asked).await.unwrap().rfq;
+    let rfqs = Rfqs { whole, parts };
+    let (solver, _) = world.enrol_as(Roles::SOLVER).await;
     if others_answer {
-        answer(&others, opened.rfq).await;
+        answer(&others, rfqs.whole).await;
+        answer_with_bundles(&others, rfqs.parts).await;
     }
-    let (mut seen, mut raw) = trade(&world, &observer, capability, opened.rfq).await;
+    let (mut seen, mut raw) = trade(&world, &observer, capability, rfqs).await;
+    let solver = solve(&world, &solver, rfqs.parts, &mut seen).await;
     if others_answer {
-        answer_again(&others, opened.rfq, capability).await;
+        answer_again(&others, rfqs.whole, capability).await;
     }
     ask(&mut raw, QueryKind::Book(capability), &mut seen).await;
     ask(&mut raw, QueryKind::Statement, &mut seen).await;
-    for _ in 0..3 {
-        let stream = raw.connection.accept_uni().await.unwrap();
+    for connection in [&raw.connection, &raw.connection, &raw.connection, &solver.connection] {
+        let stream = connection.accept_uni().await.unwrap();
         read_to_heartbeat(stream, &mut seen).await;
     }
     let metrics = metrics(&world).await;
     let log = log.take(&world);
-    drop(raw);
+    drop((raw, solver));
     world.stop().await;
     Observed { seen, metrics, log }
 }
@@ -102,6 +120,23 @@ async fn answer(others: &[Client; 3], rfq: RfqId) {
     third.decline_rfq(rfq, NoQuoteReason::Policy).await.unwrap();
 }
 
+/// They quote bundles: in several groups, in one that grows, in one that goes again, and too many.
+async fn answer_with_bundles(others: &[Client; 3], rfq: RfqId) {
+    let [first, second, third] = others;
+    for other in [first, second] {
+        let kept = vec![bundle(&[0, 1], 1_000_000), bundle(&[2], 30_000_000)];
+        let kept = other.quote_bundles(rfq, group(GroupRule::Xor), kept).await.unwrap();
+        let more = vec![bundle(&[0, 1, 2], 2_000_000); 256];
+        other.quote_bundles(rfq, BundleGroup::Existing(kept), more).await.unwrap();
+        let gone = vec![bundle(&[1], 1)];
+        let gone = other.quote_bundles(rfq, group(GroupRule::Or(2)), gone).await.unwrap();
+        other.cancel_quote(gone).await.unwrap();
+    }
+    third.decline_rfq(rfq, NoQuoteReason::Policy).await.unwrap();
+    let late = third.quote_bundles(rfq, group(GroupRule::Or(2)), vec![bundle(&[1], 7)]).await;
+    late.unwrap();
+}
+
 /// They go on: one thinks better of declining, one leaves, and one sends standing quotes that are
 /// all rejected.
 async fn answer_again(others: &[Client; 3], rfq: RfqId, capability: CapabilityId) {
@@ -120,7 +155,7 @@ async fn trade(
     world: &World,
     key: &SigningKey,
     capability: CapabilityId,
-    rfq: RfqId,
+    rfqs: Rfqs,
 ) -> (Seen, Raw) {
     let (addr, _) = world.address();
     let mut seen = Vec::new();
@@ -134,14 +169,23 @@ async fn trade(
     }
     let place = PlaceQuote {
         client_id: ClientId::from_parts(now(), 1),
-        rfq,
+        rfq: rfqs.whole,
         offer: offer(2_000_000),
         signature: None,
+    };
+    let quote = |number, group| {
+        let client_id = ClientId::from_parts(now(), number);
+        let bundles = vec![bundle(&[0, 2], 3_000_000)];
+        let quote = QuoteBundles { client_id, rfq: rfqs.parts, group, bundles, signature: None };
+        Command::QuoteBundles(Box::new(quote))
     };
     let commands = [
         Command::PlaceQuote(place.clone()),
         Command::PlaceQuote(PlaceQuote { client_id: ClientId::from_parts(now(), 2), ..place }),
         Command::SetStandingQuote(standing(capability, 1, 3_000_000)),
+        quote(3, group(GroupRule::Xor)),
+        quote(4, group(GroupRule::Or(3))),
+        quote(5, BundleGroup::Existing(QuoteId::new(9))),
     ];
     for command in &commands {
         let answer = raw.call(command).await;
@@ -150,6 +194,23 @@ async fn trade(
     ask(&mut raw, QueryKind::Statement, &mut seen).await;
     ask(&mut raw, QueryKind::Book(capability), &mut seen).await;
     (seen, raw)
+}
+
+/// Logs a solver on, which subscribes to the problems, and proposes something too early.
+async fn solve(world: &World, key: &SigningKey, rfq: RfqId, seen: &mut Seen) -> Raw {
+    let (addr, _) = world.address();
+    let mut raw = Raw::log_on(addr, Codec::Json, key).await;
+    raw.session_seq += 1;
+    let number = raw.session_seq;
+    let subscribe = Subscribe { topic: Topic::Problems, from: None };
+    raw.send_message(&ClientMessage::Subscribe(subscribe), number).await;
+    note(seen, "solver", number, &raw.answer().await);
+    let (winners, surplus) = (vec![0], Micros::new(27_000_000));
+    let (bound, prices, payments) = (None, None, Vec::new());
+    let early = ProposeAllocation { rfq, winners, surplus, bound, prices, payments };
+    let answer = raw.call(&Command::ProposeAllocation(Box::new(early))).await;
+    note(seen, "solver", raw.session_seq, &answer);
+    raw
 }
 
 /// Asks a question, and notes the answer.

@@ -8,7 +8,10 @@
 
 use gavel_client::{Client, Config, Envelope, NewRfq, RfqRef, Signer};
 use gavel_protocol::*;
-use gavel_tests::{NAME, Trader, World, next_private, next_public, rfq, standing, terms};
+use gavel_tests::{
+    NAME, Trader, World, bundle, group, next_private, next_public, rfq, rfq_for_items, standing,
+    terms,
+};
 
 /// Longer than any test takes.
 const WINDOW_MS: u64 = 600_000;
@@ -176,6 +179,98 @@ async fn a_take_is_signed_over_the_announced_digest() {
     assert_eq!(unsigned.reason(), Some(RejectReason::SignatureMissing));
     let taken = provider.client.take_rfq(&*announced, 1, limit).await.unwrap();
     assert_eq!(taken.remaining, 0);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn bundles_are_signed_with_their_group_and_their_items() {
+    for codec in Codec::ALL {
+        let mut world = World::start_with(codec, REQUIRED).await;
+        let capability = world.capability("ocr").await;
+        let (buyer, provider) = (world.trader().await, world.trader().await);
+        let topic = Topic::Capability(capability);
+        let mut feed = provider.client.subscribe(topic, None).await.unwrap();
+        let item = Item { quantity: 2, load: 3, reserve: Micros::new(10_000_000) };
+        let (terms, bundles) = rfq_for_items(capability, WINDOW_MS, &[item; 3]);
+        let bundles = Some(bundles);
+        let opening = NewRfq { terms, invited: Vec::new(), dutch: None, bundles };
+        buyer.client.open_rfq(opening).await.unwrap();
+        let announced = next_public!(&mut feed, RfqAnnounced);
+        assert!(announced.signed.is_some());
+        let (client, rfq) = (&provider.client, announced.rfq);
+        let (xor, offered) = (group(GroupRule::Xor), || vec![bundle(&[0, 2], 15_000_000)]);
+        let unsigned = client.quote_bundles(rfq, xor, offered()).await.unwrap_err();
+        assert_eq!(unsigned.reason(), Some(RejectReason::SignatureMissing));
+
+        let signed = |group| {
+            let (client_id, bundles) = (client.next_client_id(), offered());
+            let signature = RfqRef::from(&*announced).unsigned();
+            let quote = QuoteBundles { client_id, rfq, group, bundles, signature };
+            let mut command = Command::QuoteBundles(Box::new(quote));
+            client.signer().sign(&mut command);
+            command
+        };
+        let changes: [fn(&mut QuoteBundles); 7] = [
+            |quote| quote.bundles[0].price = Micros::new(14_000_000),
+            |quote| quote.bundles[0].latency_ms = 1,
+            |quote| quote.bundles[0].items = Items::first(3),
+            |quote| quote.bundles.push(bundle(&[1], 1_000_000)),
+            |quote| quote.group = group(GroupRule::Or(3)),
+            |quote| quote.group = BundleGroup::Existing(QuoteId::new(1)),
+            |quote| quote.signature.as_mut().unwrap().rfq_digest = Digest::new([3; 32]),
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut command = signed(xor);
+            if let Command::QuoteBundles(quote) = &mut command {
+                change(quote);
+            }
+            let invalid = Some(RejectReason::InvalidSignature);
+            assert_eq!(reason(client, command).await, invalid, "change {number}");
+        }
+        client.call(signed(xor)).await.unwrap();
+        let kept = client.quote_bundles(&*announced, group(GroupRule::Or(9)), offered()).await;
+        let kept = BundleGroup::Existing(kept.unwrap());
+        client.quote_bundles(&*announced, kept, offered()).await.unwrap();
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_rfq_for_items_is_signed_with_its_items() {
+    let mut world = World::start(Codec::Json).await;
+    let capability = world.capability("ocr").await;
+    let buyer = world.trader().await;
+    let signed = || {
+        let item = Item { quantity: 2, load: 3, reserve: Micros::new(10_000_000) };
+        let (terms, bundles) = rfq_for_items(capability, WINDOW_MS, &[item; 2]);
+        let mut open = OpenRfq::plain(buyer.client.next_client_id(), terms);
+        open.bundles = Some(Box::new(bundles));
+        let mut command = Command::OpenRfq(Box::new(open));
+        buyer.client.signer().sign(&mut command);
+        command
+    };
+    let changes: [fn(&mut BundleTerms); 7] = [
+        |terms| terms.items[0].load = 4,
+        |terms| terms.free_disposal = true,
+        |terms| terms.all_or_none = true,
+        |terms| terms.payment = PaymentRule::Vcg,
+        |terms| terms.clearing_within = DurationNs::from_millis(5),
+        |terms| terms.external_solvers = false,
+        // The same in all, and not the same each.
+        |terms| {
+            terms.items[0].reserve = Micros::new(11_000_000);
+            terms.items[1].reserve = Micros::new(9_000_000);
+        },
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut command = signed();
+        if let Command::OpenRfq(open) = &mut command {
+            change(open.bundles.as_mut().unwrap());
+        }
+        let invalid = Some(RejectReason::InvalidSignature);
+        assert_eq!(reason(&buyer.client, command).await, invalid, "change {number}");
+    }
+    buyer.client.call(signed()).await.unwrap();
     world.stop().await;
 }
 
