@@ -8,30 +8,46 @@
 //! search branches on the row with the fewest ways to fill it (Fujishima, Leyton-Brown and Shoham's
 //! CASS 1999; Sandholm's BOB 2003; Knuth's rule for exact covers 2000), the cheapest column first,
 //! so that its first dive is a greedy solution.
+//!
+//! The columns of a row are a set of bits, and so are those that are left and those that cost
+//! nothing: whether a row is empty, or its price can be lowered at all, is a few operations on
+//! words. Below a node with few columns left, these are numbered anew.
 
 use crate::clock::Clock;
 use crate::columns::UNCOUNTED;
-use crate::items::{bits, each_bit, meets};
+use crate::items::each_bit;
+use crate::limits::COLUMNS_MAX;
 use crate::prices::FINE;
 
 /// Ways that leaving a row empty counts for when the next row is chosen.
 const EMPTY_WAYS: u32 = 3;
+/// Columns are numbered anew where this share of the places is left, and so many at least.
+const SPARSE: usize = 4;
+const RENUMBERED_MIN: usize = 6;
+/// Words of the largest set of columns.
+const WORDS_MAX: usize = COLUMNS_MAX / 64;
 
 /// What prices have left of a problem or of a region of it.
 #[derive(Debug, Default)]
 pub(crate) struct Core {
     /// Per row: its price.
     pub price: Vec<i64>,
-    /// Per row: what a second award takes off, or `i64::MAX` where there may be none.
-    pub twice: Vec<i64>,
+    /// Per row: what a further column in it costs on top, or `i64::MAX` where there may be none.
+    pub over: Vec<i64>,
     /// Per column: its rows begin here; one more than columns.
     pub start: Vec<u32>,
     pub rows: Vec<u16>,
     pub cost: Vec<i64>,
+    /// Per column: what it adds to the winners that are kept.
+    pub worth: Vec<i64>,
+    /// Per row: what a second award of an item takes off.
+    pub reserve: Vec<i64>,
     pub name: Vec<u32>,
     pub counted: Vec<u32>,
     pub load: Vec<u32>,
     pub capacity: Vec<u32>,
+    /// What the columns that are chosen must add more than.
+    pub had: i64,
     /// What may be used in all.
     pub room: i64,
 }
@@ -39,16 +55,23 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn clear(&mut self) {
         self.price.clear();
-        self.twice.clear();
+        self.over.clear();
         self.start.clear();
         self.start.push(0);
         self.rows.clear();
         self.cost.clear();
+        self.worth.clear();
+        self.reserve.clear();
         self.name.clear();
         self.counted.clear();
         self.load.clear();
         self.capacity.clear();
+        self.had = 0;
         self.room = 0;
+    }
+
+    fn rows_of(&self, column: usize) -> &[u16] {
+        &self.rows[self.start[column] as usize..self.start[column + 1] as usize]
     }
 }
 
@@ -61,389 +84,564 @@ pub(crate) enum Searched {
     Part,
 }
 
+/// Columns and rows as they are numbered in a part of the search.
+#[derive(Debug, Default)]
+struct Frame {
+    /// Per column: its number in the core.
+    columns: Vec<u16>,
+    /// Per row: the columns in it, as bits.
+    of_row: Vec<u64>,
+    /// Per column: the columns that it excludes, as bits.
+    excluded: Vec<u64>,
+    /// Per column: its rows begin here; one more than columns.
+    start: Vec<u32>,
+    rows: Vec<u16>,
+    price: Vec<i64>,
+    over: Vec<i64>,
+    /// Whether every row may be filled once at most.
+    is_hard: bool,
+    counts: bool,
+    /// Prices before they were lowered, to be put back, and what a further column cost then.
+    lowered: Vec<(u16, i64, i64)>,
+}
+
+/// A node: what is left.
 #[derive(Debug, Default)]
 struct Level {
-    alive: Vec<u16>,
+    /// The columns, as bits.
+    alive: Vec<u64>,
+    /// Per column of the frame; of those that are not left it means nothing.
     cost: Vec<i64>,
+    /// The rows that are to be filled or given up, and how many columns each has.
+    rows: Vec<(u16, u32)>,
     ways: Vec<(i64, u16)>,
 }
 
-/// The search, for cores of up to `64 * R` rows.
-#[derive(Debug)]
-pub(crate) struct Branch<const R: usize> {
-    mask: Vec<[u64; R]>,
-    hard: [u64; R],
-    price: Vec<i64>,
-    /// Prices before they were lowered, to be put back.
-    lowered: Vec<(u16, i64)>,
+/// The search.
+#[derive(Debug, Default)]
+pub(crate) struct Branch {
+    frames: Vec<Frame>,
     levels: Vec<Level>,
+    /// The columns that are chosen, as the core numbers them.
     path: Vec<u16>,
-    /// Per row: how many columns are left, and the least of their costs.
-    tally: Vec<(u32, i64)>,
-    first: Vec<u32>,
-    of_row: Vec<u16>,
     capacity: Vec<u32>,
     room: i64,
+    had: i64,
     stop_at: u64,
+    /// Per row of a frame: its number in the next.
+    renumbered: Vec<u16>,
+    covered: Vec<bool>,
     /// The best found.
     pub best: Vec<u16>,
     pub found: bool,
     pub nodes: u64,
 }
 
-impl<const R: usize> Default for Branch<R> {
-    fn default() -> Self {
-        Self {
-            mask: Vec::new(),
-            hard: [0; R],
-            price: Vec::new(),
-            lowered: Vec::new(),
-            levels: Vec::new(),
-            path: Vec::new(),
-            tally: Vec::new(),
-            first: Vec::new(),
-            of_row: Vec::new(),
-            capacity: Vec::new(),
-            room: 0,
-            stop_at: 0,
-            best: Vec::new(),
-            found: false,
-            nodes: 0,
-        }
-    }
-}
+/// No number in the next frame.
+const GONE: u16 = u16::MAX;
 
-impl<const R: usize> Branch<R> {
+impl Branch {
     /// Searches a core, with at most so much work.
     pub(crate) fn search(&mut self, core: &Core, work: u64, clock: &mut Clock<'_>) -> Searched {
-        self.load(core);
         self.stop_at = clock.work().saturating_add(work);
-        let mut free = [0; R];
-        for row in 0..core.price.len() {
-            free[row / 64] |= 1 << (row % 64);
-        }
-        if self.levels.is_empty() {
-            self.levels.push(Level::default());
-        }
-        let level = &mut self.levels[0];
-        level.alive.clear();
-        level.alive.extend((0..core.cost.len()).map(narrow));
-        level.cost.clone_from(&core.cost);
-        if self.descend(core, 0, 0, free, clock) { Searched::All } else { Searched::Part }
-    }
-
-    fn load(&mut self, core: &Core) {
-        let rows = core.price.len();
-        assert!(rows <= 64 * R, "invariant: the core fits the search");
-        self.mask.clear();
-        for column in 0..core.cost.len() {
-            let mut mask = [0; R];
-            for row in &core.rows[core.start[column] as usize..core.start[column + 1] as usize] {
-                mask[usize::from(*row) / 64] |= 1 << (row % 64);
-            }
-            self.mask.push(mask);
-        }
-        self.hard = [0; R];
-        for (row, twice) in core.twice.iter().enumerate() {
-            if *twice == i64::MAX {
-                self.hard[row / 64] |= 1 << (row % 64);
-            }
-        }
-        self.price.clone_from(&core.price);
         self.capacity.clone_from(&core.capacity);
-        self.lowered.clear();
         self.path.clear();
-        self.tally.resize(rows, (0, 0));
-        self.first.resize(rows, 0);
         self.room = core.room;
+        self.had = core.had;
         self.found = false;
         self.nodes = 0;
+        let columns = core.cost.len();
+        let words = size_of(columns);
+        let mut frame = self.take_frame(0);
+        frame.clear();
+        frame.price.extend_from_slice(&core.price);
+        frame.over.extend_from_slice(&core.over);
+        for column in 0..columns {
+            frame.push(core, narrow(column), core.rows_of(column).iter().copied());
+        }
+        frame.set_bits(words);
+        let mut level = self.take_level(0);
+        level.alive.clear();
+        level.alive.resize(words, 0);
+        for column in 0..columns {
+            level.alive[column / 64] |= 1 << (column % 64);
+        }
+        level.cost.clear();
+        level.cost.extend_from_slice(&core.cost);
+        level.cost.resize(64 * words, 0);
+        level.rows.clear();
+        level.rows.extend((0..core.price.len()).map(|row| (narrow(row), 0)));
+        self.levels[0] = level;
+        clock.spend((core.rows.len() * (2 + words)) as u64);
+        let all = self.descend_sized(words, core, &mut frame, 0, 0, 0, clock);
+        self.frames[0] = frame;
+        if all { Searched::All } else { Searched::Part }
+    }
+
+    fn take_frame(&mut self, index: usize) -> Frame {
+        if self.frames.len() == index {
+            self.frames.push(Frame::default());
+        }
+        std::mem::take(&mut self.frames[index])
+    }
+
+    fn take_level(&mut self, depth: usize) -> Level {
+        if self.levels.len() == depth {
+            self.levels.push(Level::default());
+        }
+        std::mem::take(&mut self.levels[depth])
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the node, and the words of its sets")]
+    fn descend_sized(
+        &mut self,
+        words: usize,
+        core: &Core,
+        frame: &mut Frame,
+        index: usize,
+        depth: usize,
+        used: i64,
+        clock: &mut Clock<'_>,
+    ) -> bool {
+        match words {
+            1 => self.descend::<1>(core, frame, index, depth, used, clock),
+            2 => self.descend::<2>(core, frame, index, depth, used, clock),
+            4 => self.descend::<4>(core, frame, index, depth, used, clock),
+            8 => self.descend::<8>(core, frame, index, depth, used, clock),
+            16 => self.descend::<16>(core, frame, index, depth, used, clock),
+            32 => self.descend::<32>(core, frame, index, depth, used, clock),
+            _ => self.descend::<WORDS_MAX>(core, frame, index, depth, used, clock),
+        }
     }
 
     /// Searches below a node; returns whether all of it was searched.
-    fn descend(
+    fn descend<const C: usize>(
         &mut self,
         core: &Core,
+        frame: &mut Frame,
+        index: usize,
         depth: usize,
-        used: i64,
-        free: [u64; R],
+        mut used: i64,
         clock: &mut Clock<'_>,
     ) -> bool {
         self.nodes += 1;
-        let mut level = std::mem::take(&mut self.levels[depth]);
-        let mark = self.lowered.len();
-        let complete = self.expand(core, depth, used, free, &mut level, clock);
-        for (row, price) in self.lowered.drain(mark..).rev() {
-            self.price[usize::from(row)] = price;
+        let mut level = self.take_level(depth);
+        let mark = frame.lowered.len();
+        let mut alive: [u64; C] = std::array::from_fn(|word| level.alive[word]);
+        let bounded = self.bound(frame, &mut level, &mut alive, &mut used, clock);
+        let complete = match bounded {
+            Bounded::Stopped => false,
+            Bounded::Hopeless => true,
+            Bounded::Leaf => {
+                self.take_path(core);
+                true
+            }
+            Bounded::Open => {
+                let left = count(&alive);
+                if C >= SPARSE && left * SPARSE <= C * 64 && left >= RENUMBERED_MIN {
+                    self.renumber(core, frame, index, depth, &level, &alive, used, clock)
+                } else {
+                    self.branch(core, frame, index, depth, used, &mut level, alive, clock)
+                }
+            }
+        };
+        for (row, price, over) in frame.lowered.drain(mark..).rev() {
+            frame.price[usize::from(row)] = price;
+            frame.over[usize::from(row)] = over;
         }
         self.levels[depth] = level;
         complete
     }
 
-    fn expand(
-        &mut self,
-        core: &Core,
-        depth: usize,
-        mut used: i64,
-        mut free: [u64; R],
+    /// Lowers the bound of a node as far as it goes.
+    fn bound<const C: usize>(
+        &self,
+        frame: &mut Frame,
         level: &mut Level,
+        alive: &mut [u64; C],
+        used: &mut i64,
         clock: &mut Clock<'_>,
-    ) -> bool {
+    ) -> Bounded {
+        let mut first = true;
         loop {
-            let work = self.tally(&free, level);
-            if !clock.spend(work + 60) || clock.work() >= self.stop_at {
-                return false;
+            let (mut zero, dropped) = look_at_costs(&level.cost, alive, self.room - *used);
+            if !first && !dropped {
+                return Bounded::Open;
             }
-            used += self.give_up_empty(&mut free);
-            if used > self.room {
-                return true;
+            first = false;
+            let rows = level.rows.len() as u64;
+            let fallen = lower_prices(frame, level, alive, &mut zero);
+            *used += fallen;
+            let work = 20 + 2 * rows + rows * C as u64 / 2 + 2 * count(alive) as u64;
+            if !clock.spend(work) || clock.work() >= self.stop_at {
+                return Bounded::Stopped;
             }
-            if level.alive.is_empty() {
-                self.take_path(used);
-                return true;
+            if *used > self.room {
+                return Bounded::Hopeless;
             }
-            used += self.lower_prices(&free, level);
-            if used > self.room {
-                return true;
+            if level.rows.is_empty() {
+                return Bounded::Leaf;
             }
-            if !drop_beyond(level, self.room - used) {
-                break;
+            if fallen == 0 {
+                return Bounded::Open;
             }
         }
-        self.branch(core, depth, used, free, level, clock)
     }
 
-    fn take_path(&mut self, used: i64) {
-        self.best.clone_from(&self.path);
-        self.found = true;
-        self.room = used - (1 << FINE);
-    }
-
-    /// Counts, for each row, the columns that are left and the least of their costs.
-    #[inline]
-    fn tally(&mut self, free: &[u64; R], level: &Level) -> u64 {
-        self.tally.fill((0, i64::MAX));
-        let mut work = 0;
-        let tally = &mut self.tally[..];
-        for (column, cost) in level.alive.iter().zip(&level.cost) {
-            let mask = &self.mask[usize::from(*column)];
-            each_bit(&both(mask, free), |row| {
-                let (count, least) = &mut tally[row];
-                *count += 1;
-                *least = (*least).min(*cost);
-                work += 1;
-            });
-        }
-        3 * work + 4 * level.alive.len() as u64 + self.tally.len() as u64
-    }
-
-    /// Gives up the rows that no column is left for.
-    fn give_up_empty(&self, free: &mut [u64; R]) -> i64 {
-        let mut used = 0;
-        for row in bits(*free) {
-            if self.tally[row].0 == 0 {
-                free[row / 64] &= !(1 << (row % 64));
-                used += self.price[row];
-            }
-        }
-        used
-    }
-
-    /// Lowers the prices of rows whose columns all cost something; returns how far the bound falls.
-    fn lower_prices(&mut self, free: &[u64; R], level: &mut Level) -> i64 {
-        let mut lowerable = [0; R];
-        let mut entries = 0;
-        for row in bits(*free) {
-            if self.tally[row].1 > 0 && self.price[row] > 0 {
-                lowerable[row / 64] |= 1 << (row % 64);
-                self.first[row] = entries;
-                entries += self.tally[row].0;
-            }
-        }
-        if entries == 0 {
-            return 0;
-        }
-        self.of_row.resize(entries as usize, 0);
-        for (index, column) in level.alive.iter().enumerate() {
-            let mask = &self.mask[usize::from(*column)];
-            let (first, of_row) = (&mut self.first, &mut self.of_row);
-            each_bit(&both(mask, &lowerable), |row| {
-                of_row[first[row] as usize] = narrow(index);
-                first[row] += 1;
-            });
-        }
-        let mut fallen = 0;
-        for row in bits(lowerable) {
-            let end = self.first[row] as usize;
-            let columns = &self.of_row[end - self.tally[row].0 as usize..end];
-            let mut least = self.price[row];
-            for column in columns {
-                least = least.min(level.cost[usize::from(*column)]);
-                if least <= 0 {
-                    break;
+    /// Takes the path if it is better than what is had. What it is worth is reckoned anew: of what
+    /// it uses a node knows the least only.
+    fn take_path(&mut self, core: &Core) {
+        self.covered.clear();
+        self.covered.resize(core.price.len(), false);
+        let mut worth = 0;
+        for column in &self.path {
+            worth += core.worth[usize::from(*column)];
+            for row in core.rows_of(usize::from(*column)) {
+                let row = usize::from(*row);
+                if std::mem::replace(&mut self.covered[row], true) {
+                    worth -= core.reserve[row];
                 }
             }
-            if least <= 0 {
-                continue;
-            }
-            for column in columns {
-                level.cost[usize::from(*column)] -= least;
-            }
-            self.lowered.push((narrow(row), self.price[row]));
-            self.price[row] -= least;
-            fallen += least;
         }
-        fallen
+        if worth > self.had {
+            self.best.clone_from(&self.path);
+            self.found = true;
+            self.room -= (worth - self.had) << FINE;
+            self.had = worth;
+        }
     }
 
-    fn branch(
+    /// Goes on with the columns and rows that are left numbered anew.
+    #[expect(clippy::too_many_arguments, reason = "the node")]
+    fn renumber<const C: usize>(
         &mut self,
         core: &Core,
+        frame: &Frame,
+        index: usize,
         depth: usize,
+        level: &Level,
+        alive: &[u64; C],
         used: i64,
-        free: [u64; R],
-        level: &mut Level,
         clock: &mut Clock<'_>,
     ) -> bool {
-        let row = self.row_to_fill(&free, self.room - used);
+        let mut next = self.take_frame(index + 1);
+        let mut node = self.take_level(depth + 1);
+        next.clear();
+        self.renumbered.clear();
+        self.renumbered.resize(frame.price.len(), GONE);
+        node.rows.clear();
+        for (row, _) in &level.rows {
+            let old = usize::from(*row);
+            self.renumbered[old] = narrow(next.price.len());
+            node.rows.push((narrow(next.price.len()), 0));
+            next.price.push(frame.price[old]);
+            next.over.push(frame.over[old]);
+        }
+        node.cost.clear();
+        let renumbered = &self.renumbered;
+        each_bit(alive, |column| {
+            node.cost.push(level.cost[column]);
+            let rows = frame.rows_of(column).iter().map(|row| renumbered[usize::from(*row)]);
+            next.push(core, frame.columns[column], rows.filter(|row| *row != GONE));
+        });
+        let columns = node.cost.len();
+        let words = size_of(columns);
+        next.set_bits(words);
+        node.cost.resize(64 * words, 0);
+        node.alive.clear();
+        node.alive.resize(words, 0);
+        for column in 0..columns {
+            node.alive[column / 64] |= 1 << (column % 64);
+        }
+        clock.spend((next.rows.len() * (3 + words) + frame.price.len()) as u64);
+        self.levels[depth + 1] = node;
+        let all = self.descend_sized(words, core, &mut next, index + 1, depth + 1, used, clock);
+        self.frames[index + 1] = next;
+        all
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the node")]
+    fn branch<const C: usize>(
+        &mut self,
+        core: &Core,
+        frame: &mut Frame,
+        index: usize,
+        depth: usize,
+        used: i64,
+        level: &mut Level,
+        mut alive: [u64; C],
+        clock: &mut Clock<'_>,
+    ) -> bool {
+        let row = row_to_fill(frame, level, self.room - used);
         let mut ways = std::mem::take(&mut level.ways);
         ways.clear();
-        for (index, column) in level.alive.iter().enumerate() {
-            if self.mask[usize::from(*column)][row / 64] >> (row % 64) & 1 == 1 {
-                ways.push((level.cost[index], narrow(index)));
-            }
-        }
+        let of_row: [u64; C] = std::array::from_fn(|word| frame.of_row[row * C + word]);
+        each_bit(&both(&of_row, &alive), |column| {
+            ways.push((level.cost[column], narrow(column)));
+        });
         ways.sort_unstable();
-        if self.levels.len() == depth + 1 {
-            self.levels.push(Level::default());
-        }
         let mut complete = true;
-        for (cost, index) in &ways {
-            let column = level.alive[usize::from(*index)];
+        for (cost, column) in &ways {
+            let column = usize::from(*column);
             if used + cost <= self.room {
-                complete &= self.fill(core, depth, used + cost, free, level, column, clock);
+                let used = used + cost;
+                complete &=
+                    self.fill(core, frame, index, depth, used, level, &alive, column, clock);
             }
             // Whatever comes after does without it.
-            level.cost[usize::from(*index)] = i64::MAX;
+            alive[column / 64] &= !(1 << (column % 64));
         }
         level.ways = ways;
-        if used + self.price[row] <= self.room && !clock.is_over() {
-            let mut left = free;
-            left[row / 64] &= !(1 << (row % 64));
-            let room = self.room - used - self.price[row];
-            let next = &mut self.levels[depth + 1];
-            next.alive.clear();
-            next.cost.clear();
-            for (column, cost) in level.alive.iter().zip(&level.cost) {
-                if *cost <= room {
-                    next.alive.push(*column);
-                    next.cost.push(*cost);
-                }
-            }
-            complete &= self.descend(core, depth + 1, used + self.price[row], left, clock);
+        let used = used + frame.price[row];
+        if used > self.room {
+            return complete;
         }
-        complete
+        if clock.is_over() {
+            return false;
+        }
+        let mut next = self.take_level(depth + 1);
+        copy_costs(level, &alive, &mut next);
+        next.rows.clear();
+        next.rows.extend(level.rows.iter().filter(|(other, _)| usize::from(*other) != row));
+        self.levels[depth + 1] = next;
+        complete & self.descend::<C>(core, frame, index, depth + 1, used, clock)
     }
 
-    /// Returns the row with the fewest ways to fill it, or not to.
-    fn row_to_fill(&self, free: &[u64; R], room: i64) -> usize {
-        let mut best = (u32::MAX, i64::MIN, 0);
-        for row in bits(*free) {
-            let price = self.price[row];
-            // A row that may stay empty ends no branch soon.
-            let ways = self.tally[row].0 + if price <= room { EMPTY_WAYS } else { 0 };
-            if ways < best.0 || (ways == best.0 && price > best.1) {
-                best = (ways, price, row);
-            }
-        }
-        best.2
-    }
-
+    /// Searches with a column put in.
     #[expect(clippy::too_many_arguments, reason = "the node, and the column that goes in")]
-    fn fill(
+    fn fill<const C: usize>(
         &mut self,
         core: &Core,
+        frame: &mut Frame,
+        index: usize,
         depth: usize,
         used: i64,
-        free: [u64; R],
         level: &Level,
-        column: u16,
+        alive: &[u64; C],
+        column: usize,
         clock: &mut Clock<'_>,
     ) -> bool {
-        let mask = self.mask[usize::from(column)];
-        let counted = core.counted[usize::from(column)];
+        let name = usize::from(frame.columns[column]);
+        let counted = core.counted[name];
         if counted != UNCOUNTED {
-            self.capacity[counted as usize] -= core.load[usize::from(column)];
+            self.capacity[counted as usize] -= core.load[name];
         }
-        let left: [u64; R] = std::array::from_fn(|word| free[word] & !mask[word]);
-        let mut next = std::mem::take(&mut self.levels[depth + 1]);
-        self.leave(core, &mask, &free, level, self.room - used, &mut next);
-        clock.spend(2 * level.alive.len() as u64);
+        let excluded = &frame.excluded[column * C..(column + 1) * C];
+        let mut left: [u64; C] = std::array::from_fn(|word| alive[word] & !excluded[word]);
+        left[column / 64] &= !(1 << (column % 64));
+        if frame.counts {
+            self.drop_unfit(core, frame, &mut left);
+        }
+        let mut next = self.take_level(depth + 1);
+        copy_costs(level, &left, &mut next);
+        next.rows.clear();
+        let bit = |row: usize| frame.of_row[row * C + column / 64] >> (column % 64) & 1 == 1;
+        for (row, _) in &level.rows {
+            let index = usize::from(*row);
+            if !bit(index) {
+                next.rows.push((*row, 0));
+            } else if !frame.is_hard && frame.over[index] != i64::MAX {
+                let over = frame.over[index];
+                let of_row = std::array::from_fn(|word| frame.of_row[index * C + word]);
+                each_bit(&both(&of_row, &left), |other| next.cost[other] += over);
+            }
+        }
+        clock.spend((level.rows.len() + C) as u64);
         self.levels[depth + 1] = next;
-        self.path.push(column);
-        let complete = self.descend(core, depth + 1, used, left, clock);
+        self.path.push(frame.columns[column]);
+        let complete = self.descend::<C>(core, frame, index, depth + 1, used, clock);
         self.path.pop();
         if counted != UNCOUNTED {
-            self.capacity[counted as usize] += core.load[usize::from(column)];
+            self.capacity[counted as usize] += core.load[name];
         }
         complete
     }
 
-    /// Copies what is left of a level once a column is in.
-    fn leave(
-        &self,
-        core: &Core,
-        mask: &[u64; R],
-        free: &[u64; R],
-        level: &Level,
-        room: i64,
-        next: &mut Level,
-    ) {
-        let hard = both(mask, &self.hard);
-        let soft: [u64; R] = std::array::from_fn(|w| mask[w] & free[w] & !self.hard[w]);
-        let has_soft = soft != [0; R];
-        next.alive.clear();
-        next.cost.clear();
-        for (column, cost) in level.alive.iter().zip(&level.cost) {
-            let other = &self.mask[usize::from(*column)];
-            if *cost > room || meets(other, &hard) {
-                continue;
+    /// Drops columns that take more of a counted capacity than is left.
+    fn drop_unfit<const C: usize>(&self, core: &Core, frame: &Frame, left: &mut [u64; C]) {
+        let before = *left;
+        each_bit(&before, |column| {
+            let name = usize::from(frame.columns[column]);
+            let counted = core.counted[name];
+            if counted != UNCOUNTED && core.load[name] > self.capacity[counted as usize] {
+                left[column / 64] &= !(1 << (column % 64));
             }
-            let mut cost = *cost;
-            if has_soft {
-                let open: [u64; R] =
-                    std::array::from_fn(|w| other[w] & free[w] & !mask[w] & !self.hard[w]);
-                if open == [0; R] {
-                    continue;
+        });
+    }
+}
+
+/// What the bound says of a node.
+enum Bounded {
+    Stopped,
+    Hopeless,
+    Leaf,
+    Open,
+}
+
+impl Frame {
+    fn clear(&mut self) {
+        self.columns.clear();
+        self.start.clear();
+        self.start.push(0);
+        self.rows.clear();
+        self.price.clear();
+        self.over.clear();
+        self.lowered.clear();
+        self.counts = false;
+    }
+
+    fn push(&mut self, core: &Core, column: u16, rows: impl Iterator<Item = u16>) {
+        self.columns.push(column);
+        self.rows.extend(rows);
+        self.start.push(u32::try_from(self.rows.len()).expect("COLUMNS_MAX sets of 257"));
+        self.counts |= core.counted[usize::from(column)] != UNCOUNTED;
+    }
+
+    fn rows_of(&self, column: usize) -> &[u16] {
+        &self.rows[self.start[column] as usize..self.start[column + 1] as usize]
+    }
+
+    /// Forms the sets, of so many words.
+    fn set_bits(&mut self, words: usize) {
+        self.is_hard = self.over.iter().all(|over| *over == i64::MAX);
+        self.of_row.clear();
+        self.of_row.resize(self.price.len() * words, 0);
+        for column in 0..self.columns.len() {
+            let rows = self.start[column] as usize..self.start[column + 1] as usize;
+            for row in &self.rows[rows] {
+                self.of_row[usize::from(*row) * words + column / 64] |= 1 << (column % 64);
+            }
+        }
+        self.excluded.clear();
+        self.excluded.resize(self.columns.len() * words, 0);
+        for (column, excluded) in self.excluded.chunks_exact_mut(words).enumerate() {
+            let rows = self.start[column] as usize..self.start[column + 1] as usize;
+            for row in &self.rows[rows] {
+                let row = usize::from(*row);
+                if self.over[row] == i64::MAX {
+                    let of_row = &self.of_row[row * words..(row + 1) * words];
+                    for (excluded, of_row) in excluded.iter_mut().zip(of_row) {
+                        *excluded |= of_row;
+                    }
                 }
-                each_bit(&both(other, &soft), |row| cost += core.twice[row] - self.price[row]);
-            }
-            let counted = core.counted[usize::from(*column)];
-            let fits = counted == UNCOUNTED
-                || core.load[usize::from(*column)] <= self.capacity[counted as usize];
-            if cost <= room && fits {
-                next.alive.push(*column);
-                next.cost.push(cost);
             }
         }
     }
 }
 
-fn drop_beyond(level: &mut Level, room: i64) -> bool {
-    let before = level.alive.len();
-    let mut to = 0;
-    for from in 0..before {
-        level.alive[to] = level.alive[from];
-        level.cost[to] = level.cost[from];
-        to += usize::from(level.cost[from] <= room);
+/// Drops the columns that cost more than the room; returns those that cost nothing, and whether any
+/// was dropped.
+#[inline]
+fn look_at_costs<const C: usize>(
+    cost: &[i64],
+    alive: &mut [u64; C],
+    room: i64,
+) -> ([u64; C], bool) {
+    let mut zero = [0; C];
+    let mut any = 0;
+    for word in 0..C {
+        let mut bits = alive[word];
+        let mut dropped = 0;
+        let cost = &cost[word * 64..word * 64 + 64];
+        while bits != 0 {
+            let bit = bits.trailing_zeros();
+            let cost = cost[bit as usize];
+            dropped |= u64::from(cost > room) << bit;
+            zero[word] |= u64::from(cost == 0) << bit;
+            bits &= bits - 1;
+        }
+        alive[word] &= !dropped;
+        zero[word] &= !dropped;
+        any |= dropped;
     }
-    level.alive.truncate(to);
-    level.cost.truncate(to);
-    to < before
+    (zero, any != 0)
+}
+
+/// Gives up the rows that no column is left for, and lowers the prices of those whose columns all
+/// cost something; returns how far the bound falls.
+#[inline]
+fn lower_prices<const C: usize>(
+    frame: &mut Frame,
+    level: &mut Level,
+    alive: &[u64; C],
+    zero: &mut [u64; C],
+) -> i64 {
+    let mut fallen = 0;
+    let mut to = 0;
+    for from in 0..level.rows.len() {
+        let row = usize::from(level.rows[from].0);
+        let of_row = &frame.of_row[row * C..(row + 1) * C];
+        let (mut many, mut free_of_cost) = (0, 0);
+        let mut columns = [0; C];
+        for word in 0..C {
+            columns[word] = of_row[word] & alive[word];
+            many += columns[word].count_ones();
+            free_of_cost |= of_row[word] & zero[word];
+        }
+        let price = frame.price[row];
+        if many == 0 {
+            fallen += price;
+            continue;
+        }
+        if free_of_cost == 0 && price > 0 {
+            let mut least = price;
+            each_bit(&columns, |column| least = least.min(level.cost[column]));
+            each_bit(&columns, |column| {
+                level.cost[column] -= least;
+                zero[column / 64] |= u64::from(level.cost[column] == 0) << (column % 64);
+            });
+            frame.lowered.push((level.rows[from].0, price, frame.over[row]));
+            frame.price[row] -= least;
+            // Where there may be no further column this stays beyond all amounts.
+            frame.over[row] = frame.over[row].saturating_add(least);
+            fallen += least;
+        }
+        level.rows[to] = (level.rows[from].0, many);
+        to += 1;
+    }
+    level.rows.truncate(to);
+    fallen
+}
+
+/// Returns the row with the fewest ways to fill it, or not to.
+fn row_to_fill(frame: &Frame, level: &Level, room: i64) -> usize {
+    let mut best = (u32::MAX, i64::MIN, 0);
+    for (row, many) in &level.rows {
+        let row = usize::from(*row);
+        let price = frame.price[row];
+        // A row that may stay empty ends no branch soon.
+        let ways = many + if price <= room { EMPTY_WAYS } else { 0 };
+        if ways < best.0 || (ways == best.0 && price > best.1) {
+            best = (ways, price, row);
+        }
+    }
+    best.2
+}
+
+/// Copies the columns that are left, and their costs.
+fn copy_costs<const C: usize>(level: &Level, alive: &[u64; C], next: &mut Level) {
+    next.alive.clear();
+    next.alive.extend_from_slice(alive);
+    if next.cost.len() < 64 * C {
+        next.cost.resize(64 * C, 0);
+    }
+    each_bit(alive, |column| next.cost[column] = level.cost[column]);
+}
+
+/// Returns how many words sets of so many columns have.
+fn size_of(columns: usize) -> usize {
+    match columns.div_ceil(64).next_power_of_two() {
+        small if small <= 32 => small,
+        _ => WORDS_MAX,
+    }
+}
+
+fn count<const C: usize>(set: &[u64; C]) -> usize {
+    set.iter().map(|word| word.count_ones() as usize).sum()
 }
 
 #[inline]
-fn both<const R: usize>(a: &[u64; R], b: &[u64; R]) -> [u64; R] {
+fn both<const C: usize>(a: &[u64; C], b: &[u64; C]) -> [u64; C] {
     std::array::from_fn(|word| a[word] & b[word])
 }
 

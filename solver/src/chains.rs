@@ -55,9 +55,9 @@ impl<const W: usize> Chains<W> {
         self.put_in_order(columns, cost);
         self.list_by_item(columns, setting);
         self.held.clear();
-        self.held.resize(setting.items, 0);
+        self.held.resize(setting.rows, 0);
         self.owner.clear();
-        self.owner.resize(setting.items, NOBODY);
+        self.owner.resize(setting.rows, NOBODY);
         self.group_owner.clear();
         let groups = columns.group.last().map_or(0, |last| *last as usize + 1);
         self.group_owner.resize(groups, NOBODY);
@@ -66,7 +66,7 @@ impl<const W: usize> Chains<W> {
         self.is_in.resize(columns.len(), false);
         self.free.clear();
         self.free.push([0; W]);
-        for item in 0..setting.items {
+        for item in 0..setting.rows {
             self.free[0][item / 64] |= 1 << (item % 64);
         }
         self.winners.clear();
@@ -105,11 +105,11 @@ impl<const W: usize> Chains<W> {
 
     fn list_by_item(&mut self, columns: &Columns<W>, setting: &Setting) {
         self.item_start.clear();
-        self.item_start.resize(setting.items + 2, 0);
+        self.item_start.resize(setting.rows + 2, 0);
         for row in &columns.rows {
             self.item_start[usize::from(*row) + 2] += 1;
         }
-        for item in 2..setting.items + 2 {
+        for item in 2..setting.rows + 2 {
             self.item_start[item] += self.item_start[item - 1];
         }
         self.of_item.resize(columns.rows.len(), 0);

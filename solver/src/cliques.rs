@@ -60,7 +60,7 @@ impl Cliques {
         let words = self.words;
         // What a column excludes by chance alone: few large bundles go together.
         let size = columns.rows.len() as u64 / count as u64;
-        if size * size * 2 < setting.items as u64 {
+        if size * size * 2 < setting.rows as u64 {
             return false;
         }
         self.order.clear();
@@ -69,7 +69,7 @@ impl Cliques {
         self.value.clear();
         self.value.extend(self.order.iter().map(|column| columns.value[*column as usize]));
         self.of_item.clear();
-        self.of_item.resize(words * setting.items, 0);
+        self.of_item.resize(words * setting.rows, 0);
         // Groups are numbered anew, so that there are fewer than columns if any has two.
         self.group.clear();
         let mut groups = 0;

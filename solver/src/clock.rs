@@ -81,6 +81,20 @@ impl<'a> Clock<'a> {
         }
     }
 
+    /// Returns whether so much more work would probably be within the budget.
+    pub(crate) fn affords(&self, units: u64) -> bool {
+        if self.stopped {
+            return false;
+        }
+        match self.budget {
+            Budget::Time(_) => self.deadline.is_none_or(|deadline| {
+                deadline.saturating_duration_since(Instant::now()) >= Duration::from_nanos(units)
+            }),
+            Budget::Work(most) => self.work.saturating_add(units) <= most,
+            Budget::Unlimited => true,
+        }
+    }
+
     /// Returns the time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
         self.start.elapsed()

@@ -32,6 +32,10 @@ pub(crate) struct Columns<const W: usize> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setting {
     pub items: usize,
+    /// Items, and rows that were added to them.
+    pub rows: usize,
+    /// Per row that was added where items may be awarded twice: the items that it bears on.
+    pub cuts: Vec<Vec<u8>>,
     pub exact: bool,
     /// Per item; what a second award of it takes off, where that is allowed.
     pub reserve: Vec<i64>,
@@ -101,6 +105,28 @@ impl<const W: usize> Columns<W> {
         self.full.truncate(to);
     }
 
+    /// Adds rows after the first so many; `members` says, for each, which columns are in it.
+    pub(crate) fn add_rows(&mut self, first: usize, members: &[Vec<bool>]) {
+        if members.is_empty() {
+            return;
+        }
+        let before = std::mem::take(&mut self.rows);
+        let mut from = 0;
+        for column in 0..self.len() {
+            let end = self.start[column + 1] as usize;
+            self.rows.extend_from_slice(&before[from..end]);
+            from = end;
+            for (row, members) in (first..).zip(members) {
+                if members[column] {
+                    self.rows.push(u8::try_from(row).expect("64 * W rows, and 256 at most"));
+                    self.mask[column][row / 64] |= 1 << (row % 64);
+                }
+            }
+            self.start[column + 1] =
+                u32::try_from(self.rows.len()).expect("COLUMNS_MAX sets of 256");
+        }
+    }
+
     fn push(
         &mut self,
         setting: &mut Setting,
@@ -145,6 +171,8 @@ pub(crate) fn write_out<const W: usize>(
     columns.clear();
     let forward = problem.kind() == Kind::Forward;
     setting.items = problem.items().len();
+    setting.rows = setting.items;
+    setting.cuts.clear();
     setting.exact = problem.cover() == Cover::Exact;
     setting.reserve.clear();
     let reserves = problem.items().iter().map(|item| i64::try_from(item.reserve));

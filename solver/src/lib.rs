@@ -11,6 +11,7 @@ mod chains;
 mod cliques;
 mod clock;
 mod columns;
+mod cuts;
 pub mod file;
 pub mod generate;
 mod greedy;
@@ -23,6 +24,7 @@ mod prices;
 mod problem;
 mod region;
 mod solver;
+mod subsets;
 
 pub use certificate::{Certificate, verify};
 pub use clock::Budget;

@@ -24,6 +24,11 @@ pub(crate) const FINE: u32 = 8;
 const DEFLECTION: f64 = 0.6;
 /// The length of the first steps, beside Polyak's.
 const LENGTH: f64 = 0.7;
+/// The length of the steps after rows were added.
+const ADDED_LENGTH: f64 = 0.3;
+/// A row beyond the last, which fills up a column's last four.
+const NO_ROW: u16 = ITEMS_MAX as u16;
+const PADDED: usize = 2 * ITEMS_MAX;
 /// How much shorter steps become.
 const SHORTER: f64 = 0.75;
 
@@ -34,14 +39,22 @@ pub(crate) struct Prices {
     best: Vec<f64>,
     most: Vec<f64>,
     value: Vec<f64>,
-    left: Vec<f64>,
+    /// Per column: its rows, in fours, end here.
+    ends: Vec<u32>,
+    fours: Vec<[u16; 4]>,
     direction: Vec<f64>,
     count: Vec<f64>,
+    /// The prices, and zero for [`NO_ROW`].
+    padded: Vec<f64>,
+    slack: Vec<f64>,
     pub best_bound: f64,
     length: f64,
     unimproved: u32,
     /// The columns that the last step would choose.
     pub chosen: Vec<u32>,
+    /// Per column: how often steps chose it lately, and what always would be.
+    often: Vec<f64>,
+    always: f64,
 }
 
 impl Prices {
@@ -49,13 +62,15 @@ impl Prices {
     pub(crate) fn begin(&mut self, setting: &Setting, price: impl Iterator<Item = f64>) {
         let most =
             |item: usize| if setting.exact { f64::MAX } else { setting.reserve[item] as f64 };
-        self.most = (0..setting.items).map(most).collect();
+        self.most = (0..setting.rows).map(most).collect();
         self.price.clear();
         self.price.extend(price.zip(&self.most).map(|(price, most)| price.clamp(0.0, *most)));
         self.best.clone_from(&self.price);
         self.best_bound = f64::MAX;
-        self.direction = vec![0.0; setting.items];
-        self.count = vec![0.0; setting.items];
+        self.direction = vec![0.0; setting.rows];
+        self.count = vec![0.0; NO_ROW as usize + 1];
+        self.padded.clear();
+        self.padded.resize(PADDED, 0.0);
         self.length = LENGTH;
         self.unimproved = 0;
     }
@@ -64,6 +79,73 @@ impl Prices {
     pub(crate) fn take<const W: usize>(&mut self, columns: &Columns<W>) {
         self.value.clear();
         self.value.extend(columns.value.iter().map(|value| *value as f64));
+        self.pack(columns);
+        self.forget();
+    }
+
+    /// Begins to count anew how often columns are chosen.
+    pub(crate) fn forget(&mut self) {
+        self.often.clear();
+        self.often.resize(self.value.len(), 0.0);
+        self.always = 0.0;
+    }
+
+    /// Leaves out the columns that are not to be kept.
+    pub(crate) fn retain<const W: usize>(&mut self, columns: &Columns<W>, keep: &[bool]) {
+        let mut kept = keep.iter();
+        self.value.retain(|_| *kept.next().unwrap_or(&false));
+        let mut kept = keep.iter();
+        self.often.retain(|_| *kept.next().unwrap_or(&false));
+        self.pack(columns);
+    }
+
+    /// Lets what was chosen before count for less.
+    pub(crate) fn fade(&mut self) {
+        self.always *= 0.5;
+        for often in &mut self.often {
+            *often *= 0.5;
+        }
+    }
+
+    /// Returns how often each column was chosen: one is always.
+    pub(crate) fn shares(&mut self) -> &[f64] {
+        let scale = 1.0 / self.always.max(1.0);
+        for often in &mut self.often {
+            *often *= scale;
+        }
+        self.always = 1.0;
+        &self.often
+    }
+
+    /// Takes note of rows that were added: they have no price yet.
+    pub(crate) fn add_rows<const W: usize>(&mut self, columns: &Columns<W>, setting: &Setting) {
+        self.pack(columns);
+        self.price.clone_from(&self.best);
+        self.price.resize(setting.rows, 0.0);
+        self.best.resize(setting.rows, 0.0);
+        self.most.resize(setting.rows, f64::MAX);
+        self.direction.clear();
+        self.direction.resize(setting.rows, 0.0);
+        self.length = ADDED_LENGTH;
+        self.unimproved = 0;
+        self.forget();
+    }
+
+    /// Keeps the prices of rows, and of the items that they bear on, within the reserves.
+    fn keep_within(&mut self, setting: &Setting) {
+        if setting.cuts.is_empty() {
+            return;
+        }
+        self.slack.clear();
+        self.slack.extend(self.most.iter().zip(&self.price).map(|(most, price)| most - price));
+        for (row, items) in (setting.items..).zip(&setting.cuts) {
+            let slack = items.iter().map(|item| self.slack[usize::from(*item)]);
+            let price = slack.fold(self.price[row], f64::min).max(0.0);
+            self.price[row] = price;
+            for item in items {
+                self.slack[usize::from(*item)] -= price;
+            }
+        }
     }
 
     /// Goes back to the best prices, with steps of the given length.
@@ -90,7 +172,12 @@ impl Prices {
     }
 
     /// Makes one step towards the target; returns the bound at the prices it began with.
-    pub(crate) fn step<const W: usize>(&mut self, columns: &Columns<W>, target: f64) -> f64 {
+    pub(crate) fn step<const W: usize>(
+        &mut self,
+        columns: &Columns<W>,
+        setting: &Setting,
+        target: f64,
+    ) -> f64 {
         let bound = self.evaluate(columns);
         if bound < self.best_bound {
             if bound < self.best_bound - (bound.abs() * 1e-5) {
@@ -108,8 +195,12 @@ impl Prices {
             self.length *= SHORTER;
         }
         self.count.fill(1.0);
+        self.always += 1.0;
         for column in &self.chosen {
-            for row in columns.rows_of(*column as usize) {
+            self.often[*column as usize] += 1.0;
+            let column = *column as usize;
+            let from = if column == 0 { 0 } else { self.ends[column - 1] as usize };
+            for row in self.fours[from..self.ends[column] as usize].as_flattened() {
                 self.count[usize::from(*row)] -= 1.0;
             }
         }
@@ -131,30 +222,31 @@ impl Prices {
                 let price = self.price[item] - step * self.direction[item];
                 self.price[item] = price.clamp(0.0, self.most[item]);
             }
+            self.keep_within(setting);
         }
         bound
     }
 
+    /// Forms the bound at the prices there are, and notes the columns that it would choose.
     fn evaluate<const W: usize>(&mut self, columns: &Columns<W>) -> f64 {
         let mut bound: f64 = self.price.iter().sum();
-        let mut price = [0.0; ITEMS_MAX];
-        price[..self.price.len()].copy_from_slice(&self.price);
-        self.left.resize(columns.len(), 0.0);
-        let ends = &columns.start[1..];
-        let mut rest = &columns.rows[..];
-        let mut from = 0;
-        for ((left, value), end) in self.left.iter_mut().zip(&self.value).zip(ends) {
-            let (rows, after) = rest.split_at((end - from) as usize);
-            (rest, from) = (after, *end);
-            let mut paid = 0.0;
-            for row in rows {
-                paid += price[usize::from(*row)];
-            }
-            *left = value - paid;
-        }
+        self.padded[..self.price.len()].copy_from_slice(&self.price);
+        let price = self.padded.first_chunk::<PADDED>().expect("it is as long");
+        let paid = |four: &[u16; 4]| {
+            // The remainder is the number itself, as the compiler cannot know.
+            let [a, b, c, d] = four.map(|row| price[usize::from(row) % PADDED]);
+            (a + b) + (c + d)
+        };
         self.chosen.clear();
         let (mut group, mut best, mut chosen) = (u32::MAX, 0.0, u32::MAX);
-        for (column, (left, of)) in (0..).zip(self.left.iter().zip(&columns.group)) {
+        let mut from = 0;
+        let each = self.value.iter().zip(&self.ends).zip(&columns.group);
+        for (column, ((value, end), of)) in (0..).zip(each) {
+            let mut left = *value;
+            for four in &self.fours[from..*end as usize] {
+                left -= paid(four);
+            }
+            from = *end as usize;
             if *of != group {
                 if chosen != u32::MAX {
                     bound += best;
@@ -162,8 +254,8 @@ impl Prices {
                 }
                 (group, best, chosen) = (*of, 0.0, u32::MAX);
             }
-            if *left > best {
-                (best, chosen) = (*left, column);
+            if left > best {
+                (best, chosen) = (left, column);
             }
         }
         if chosen != u32::MAX {
@@ -172,12 +264,27 @@ impl Prices {
         }
         bound
     }
+
+    /// Lays out each column's rows in fours.
+    fn pack<const W: usize>(&mut self, columns: &Columns<W>) {
+        self.fours.clear();
+        self.ends.clear();
+        for column in 0..columns.len() {
+            let mut rows = columns.rows_of(column).iter().map(|row| u16::from(*row));
+            let count = columns.rows_of(column).len().div_ceil(4);
+            let four = || std::array::from_fn(|_| rows.next().unwrap_or(NO_ROW));
+            self.fours.extend(std::iter::repeat_with(four).take(count));
+            self.ends.push(self.fours.len() as u32);
+        }
+    }
 }
 
 /// Integer prices, with [`FINE`] bits after the point, and the bound they prove.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proven {
     pub price: Vec<i64>,
+    /// Per row: what a second award takes off at least, where it may be awarded twice.
+    pub over: Vec<i64>,
     /// Per column: its value less its items' prices.
     pub left: Vec<i64>,
     /// Per column: the best of its group's, or zero.
@@ -196,11 +303,36 @@ impl Proven {
     ) {
         let scale = (1_u64 << FINE) as f64;
         self.price.clear();
-        self.price.extend(prices.best.iter().zip(&setting.reserve).map(|(price, reserve)| {
+        self.price.extend(prices.best.iter().enumerate().map(|(row, price)| {
             let price = (price * scale).round() as i64;
-            if setting.exact { price.max(0) } else { price.clamp(0, *reserve << FINE) }
+            let most = match setting.exact || row >= setting.items {
+                true => i64::MAX,
+                false => setting.reserve[row] << FINE,
+            };
+            price.clamp(0, most)
         }));
+        self.keep_within(setting);
         self.evaluate(columns);
+    }
+
+    /// Keeps the prices of rows, and of the items that they bear on, within the reserves.
+    fn keep_within(&mut self, setting: &Setting) {
+        self.over.clear();
+        if setting.exact {
+            self.over.resize(setting.rows, i64::MAX);
+            return;
+        }
+        let items = self.price.iter().zip(&setting.reserve).take(setting.items);
+        self.over.extend(items.map(|(price, reserve)| (reserve << FINE) - price));
+        self.over.resize(setting.rows, 0);
+        for (row, items) in (setting.items..).zip(&setting.cuts) {
+            let free = items.iter().map(|item| self.over[usize::from(*item)]);
+            let price = free.fold(self.price[row], i64::min);
+            self.price[row] = price;
+            for item in items {
+                self.over[usize::from(*item)] -= price;
+            }
+        }
     }
 
     /// Forms the bound again, for other columns.

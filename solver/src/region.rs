@@ -4,11 +4,7 @@ use crate::branch::{Branch, Core, Searched};
 use crate::clock::Clock;
 use crate::columns::{Columns, Setting, UNCOUNTED};
 use crate::items::{bits, lies_within, meets};
-use crate::limits::{GROUPS_MAX, ITEMS_MAX};
 use crate::prices::{FINE, Proven};
-
-/// Words of the largest search: one row for each item and group.
-const WORDS_MAX: usize = (ITEMS_MAX + GROUPS_MAX) / 64;
 
 /// What winners that are kept leave.
 #[derive(Clone, Debug, Default)]
@@ -76,12 +72,8 @@ impl<const W: usize> Kept<W> {
 pub(crate) struct Searches {
     core: Core,
     row_of_item: Vec<u16>,
-    picked: Vec<(u32, i64)>,
-    one: Branch<1>,
-    two: Branch<2>,
-    four: Branch<4>,
-    eight: Branch<8>,
-    largest: Branch<WORDS_MAX>,
+    picked: Vec<(u32, i64, i64)>,
+    branch: Branch,
     /// Names of the best columns found.
     pub best: Vec<u32>,
 }
@@ -102,15 +94,15 @@ impl Searches {
         core.capacity.extend_from_slice(&kept.capacity);
         let covered = kept.covered[0];
         let mut free = [0_u64; W];
-        self.row_of_item.resize(setting.items, 0);
+        self.row_of_item.resize(setting.rows, 0);
         let mut bound = kept.surplus << FINE;
-        for item in 0..setting.items {
+        for item in 0..setting.rows {
             if covered[item / 64] >> (item % 64) & 1 == 0 {
                 free[item / 64] |= 1 << (item % 64);
                 self.row_of_item[item] = narrow(core.price.len());
                 core.price.push(proven.price[item]);
-                let twice = setting.reserve[item] << FINE;
-                core.twice.push(if setting.exact { i64::MAX } else { twice });
+                core.over.push(proven.over[item]);
+                core.reserve.push(setting.reserve[item]);
                 bound += proven.price[item];
             }
         }
@@ -127,6 +119,7 @@ impl Searches {
             at = end;
         }
         core.room = bound - ((had + 1) << FINE);
+        core.had = had - kept.surplus;
         if core.room < 0 {
             return None;
         }
@@ -158,6 +151,7 @@ impl Searches {
         for column in group {
             let mask = &columns.mask[column];
             let mut cost = best - proven.left[column];
+            let mut worth = columns.value[column];
             if setting.exact {
                 if cost > self.core.room || !lies_within(mask, free) {
                     continue;
@@ -168,14 +162,15 @@ impl Searches {
             if !setting.exact {
                 let twice: [u64; W] = std::array::from_fn(|word| mask[word] & !free[word]);
                 for item in bits(twice) {
-                    cost += (setting.reserve[item] << FINE) - proven.price[item];
+                    cost += proven.over[item];
+                    worth -= setting.reserve[item];
                 }
             }
             let counted = columns.counted[column];
             let fits =
                 counted == UNCOUNTED || columns.load[column] <= kept.capacity[counted as usize];
-            if cost <= self.core.room && fits {
-                self.picked.push((u32::from(narrow(column)), cost));
+            if cost <= self.core.room && fits && worth > 0 {
+                self.picked.push((u32::from(narrow(column)), cost, worth));
             }
         }
         let core = &mut self.core;
@@ -187,11 +182,12 @@ impl Searches {
             1 if best == 0 => None,
             _ => {
                 core.price.push(best);
-                core.twice.push(i64::MAX);
+                core.over.push(i64::MAX);
+                core.reserve.push(0);
                 Some(narrow(core.price.len() - 1))
             }
         };
-        for (column, cost) in &self.picked {
+        for (column, cost, worth) in &self.picked {
             for item in columns.rows_of(*column as usize) {
                 let item = usize::from(*item);
                 if free[item / 64] >> (item % 64) & 1 == 1 {
@@ -201,6 +197,7 @@ impl Searches {
             core.rows.extend(row);
             core.start.push(u32::try_from(core.rows.len()).expect("COLUMNS_MAX sets of 257"));
             core.cost.push(*cost);
+            core.worth.push(*worth);
             core.name.push(*column);
             core.counted.push(columns.counted[*column as usize]);
             core.load.push(columns.load[*column as usize]);
@@ -210,30 +207,14 @@ impl Searches {
     /// Searches what was loaded; returns whether anything better was found, and whether that is the
     /// best.
     pub(crate) fn search(&mut self, work: u64, clock: &mut Clock<'_>) -> (bool, Searched) {
-        clock.spend(self.core.rows.len() as u64);
-        match self.core.price.len().div_ceil(64) {
-            0 | 1 => run(&mut self.one, &self.core, work, clock, &mut self.best),
-            2 => run(&mut self.two, &self.core, work, clock, &mut self.best),
-            3 | 4 => run(&mut self.four, &self.core, work, clock, &mut self.best),
-            5..=8 => run(&mut self.eight, &self.core, work, clock, &mut self.best),
-            _ => run(&mut self.largest, &self.core, work, clock, &mut self.best),
+        let searched = self.branch.search(&self.core, work, clock);
+        if self.branch.found {
+            self.best.clear();
+            let found = self.branch.best.iter();
+            self.best.extend(found.map(|column| self.core.name[usize::from(*column)]));
         }
+        (self.branch.found, searched)
     }
-}
-
-fn run<const R: usize>(
-    search: &mut Branch<R>,
-    core: &Core,
-    work: u64,
-    clock: &mut Clock<'_>,
-    best: &mut Vec<u32>,
-) -> (bool, Searched) {
-    let searched = search.search(core, work, clock);
-    if search.found {
-        best.clear();
-        best.extend(search.best.iter().map(|column| core.name[usize::from(*column)]));
-    }
-    (search.found, searched)
 }
 
 fn narrow(index: usize) -> u16 {

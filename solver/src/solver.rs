@@ -15,12 +15,14 @@ use crate::chains::Chains;
 use crate::cliques::Cliques;
 use crate::clock::{Budget, Clock};
 use crate::columns::{Columns, Setting, write_out};
+use crate::cuts::Cuts;
 use crate::greedy::Greedy;
 use crate::items::{Items, meets};
 use crate::local_search::LocalSearch;
 use crate::prices::{FINE, Prices, Proven};
 use crate::problem::{Bid, BidId, Problem};
 use crate::region::{Kept, Searches};
+use crate::subsets::{ITEMS_FEW, Subsets};
 
 /// How to solve.
 #[derive(Clone, Copy, Debug)]
@@ -74,14 +76,18 @@ pub struct Solution {
     pub bound: i64,
     /// Whether the two meet.
     pub status: Status,
-    /// Item prices, rounded, of the bound at the root.
+    /// Item prices, rounded, of the bound at the root; none if it took none.
     prices: Vec<u64>,
 }
 
 impl Solution {
     /// Returns prices that prove a bound to others; not always as good a bound as the solver's.
     pub fn certificate(&self, problem: &Problem) -> Certificate {
-        certificate::complete(problem, self.prices.clone())
+        let mut prices = self.prices.clone();
+        if prices.is_empty() {
+            prices = price_items(problem, self.surplus);
+        }
+        certificate::complete(problem, prices)
     }
 }
 
@@ -144,7 +150,7 @@ impl Solver {
         observer: &mut dyn FnMut(Progress),
     ) -> Solution {
         let clock = Clock::new(config.budget, config.abort);
-        match problem.items().len().div_ceil(64) {
+        match (problem.items().len() + ROWS_ADDED).div_ceil(64) {
             1 => Run::new(&mut self.one, config, clock, observer).solve(problem, config),
             2 => Run::new(&mut self.two, config, clock, observer).solve(problem, config),
             _ => Run::new(&mut self.four, config, clock, observer).solve(problem, config),
@@ -164,6 +170,10 @@ struct Workspace<const W: usize> {
     searches: Searches,
     chains: Chains<W>,
     cliques: Cliques,
+    cuts: Cuts,
+    subsets: Subsets,
+    /// Item prices before rows were added to them.
+    root: Vec<i64>,
     keep: Vec<bool>,
     /// The columns of the incumbent, as they were numbered before any were left out.
     incumbent: Vec<u32>,
@@ -192,6 +202,8 @@ const SIFT_LOOKS: u32 = 8;
 const SIFT_PRICES_SHARE: f64 = 0.4;
 const SIFT_CHAINS_SHARE: f64 = 0.6;
 const SIFT_REGIONS_SHARE: f64 = 0.75;
+/// The work of a budget without end, where shares of it are meant.
+const WORK_MOST: u64 = 10_000_000;
 /// Columns up to which proof is sought first.
 const SMALL: usize = 256;
 /// Ejection chains between two looks at what they brought.
@@ -202,6 +214,12 @@ const CHAIN_FAILURES_MAX: usize = 40;
 const FAILURES_MAX: u32 = 64;
 /// Steps of the price search between two looks at what they brought.
 const STEPS_PER_LOOK: u32 = 10;
+/// Steps that prices are sought in where the solution needed none.
+const PRICED_STEPS: u32 = 100;
+/// Rows that there is room for beside the items, in all but the largest problems.
+const ROWS_ADDED: usize = 24;
+/// Looks at prices for each round of rows that are added.
+const CUT_LOOKS: u32 = 3;
 /// The length of the steps when prices are sought again, nearer to the best.
 const RESTART_LENGTH: f64 = 0.15;
 
@@ -221,19 +239,71 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         write_out(problem, &mut self.space.columns, &mut self.space.setting, &left_out);
         self.clock.spend(self.space.columns.rows.len() as u64 * 2);
         self.space.incumbent.clear();
+        self.space.root.clear();
+        self.space.proven.price.clear();
+        self.bound = self.space.columns.value.iter().sum();
+        if self.look_at_subsets() {
+            return self.answer(problem, config, true);
+        }
         self.construct_first();
         self.construct_pair();
         self.construct_from(config.start);
         self.begin_prices();
         self.sift();
         let optimal = match self.space.columns.len() {
-            small if small <= SMALL => self.price(8, 0.35),
-            _ => self.price(4, 0.25) || self.search_chains(0.7) || self.price(2, 0.8),
+            small if small <= SMALL => {
+                self.price(2, 0.2)
+                    || self.search_all(self.clock.planned().min(WORK_MOST) / 24)
+                    || self.price(2, 0.2)
+                    || self.search_chains(0.3)
+                    || self.price(2, 0.4)
+                    || self.cut(4, 0.5)
+            }
+            _ => {
+                self.price(4, 0.25)
+                    || self.search_chains(0.6)
+                    || self.price(2, 0.65)
+                    || self.cut(4, 0.75)
+            }
         } || self.search();
         if optimal {
             self.bound = self.had;
         }
         self.answer(problem, config, optimal)
+    }
+
+    /// Looks at all sets of items, if they are few; returns whether the incumbent is the best.
+    fn look_at_subsets(&mut self) -> bool {
+        let space = &mut *self.space;
+        let (columns, setting) = (&mut space.columns, &space.setting);
+        if setting.items > ITEMS_FEW || columns.len() < 1 << setting.items.saturating_sub(3) {
+            return false;
+        }
+        let mut work = 0;
+        self.bound = self.bound.min(space.subsets.solve(columns, setting, &mut work));
+        space.subsets.winners(&mut space.winners);
+        let mut kept = Kept::default();
+        kept.reset(columns, setting);
+        space.winners.retain(|column| {
+            let gain = kept.gain(columns, setting, *column as usize).filter(|gain| *gain > 0);
+            if let Some(gain) = gain {
+                kept.keep(columns, *column as usize, gain);
+            }
+            gain.is_some()
+        });
+        self.had = kept.surplus;
+        space.incumbent.extend(space.winners.iter().map(|column| columns.full[*column as usize]));
+        if self.had < self.bound {
+            let subsets = &space.subsets;
+            space.keep.clear();
+            let bounds = (0..columns.len()).map(|column| subsets.bound_with(columns, column));
+            space.keep.extend(bounds.map(|bound| bound > self.had));
+            work += columns.len() as u64 * 2;
+            columns.retain(&space.keep);
+        }
+        self.clock.spend(work);
+        self.report();
+        self.had == self.bound || self.space.columns.len() == 0
     }
 
     fn construct_first(&mut self) {
@@ -269,7 +339,7 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         let mut order: Vec<_> = (0..columns.len()).collect();
         order.sort_unstable_by_key(|column| std::cmp::Reverse(columns.value[*column]));
         let (mut best, mut pair) = (self.had, None);
-        let mut tests_left = (self.clock.planned() / 4).min(10_000_000);
+        let mut tests_left = (self.clock.planned() / 10).min(10_000_000);
         for (place, one) in order.iter().enumerate() {
             for other in &order[..place] {
                 let value = columns.value[*one] + columns.value[*other];
@@ -300,9 +370,8 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         }
         let space = &mut *self.space;
         let (columns, setting) = (&space.columns, &space.setting);
-        // No column has been left out yet: numbers are those that the members are listed by.
         let key = |column: usize| {
-            let bids = setting.bids_of(column as u32);
+            let bids = setting.bids_of(columns.full[column]);
             let wins = bids.iter().all(|bid| start.contains(&BidId(*bid)));
             if wins { bids.len() as f64 } else { 0.0 }
         };
@@ -331,10 +400,10 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
     }
 
     fn begin_prices(&mut self) {
+        self.find_winners();
         let space = &mut *self.space;
         let mut price = vec![0.0; space.setting.items];
-        // No column has been left out yet: full numbers are those of the columns.
-        for column in &space.incumbent {
+        for column in &space.winners {
             let rows = space.columns.rows_of(*column as usize);
             let share = space.columns.value[*column as usize] as f64 / rows.len() as f64;
             for row in rows {
@@ -349,13 +418,20 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
     /// the incumbent.
     fn price(&mut self, looks: u32, share: f64) -> bool {
         for look in 0..looks {
+            let space = &mut *self.space;
+            let pass = space.columns.rows.len() + 6 * space.columns.len();
+            let pass = pass as u64 + 2 * space.setting.rows as u64;
+            space.prices.fade();
             for _ in 0..STEPS_PER_LOOK {
-                let space = &mut *self.space;
-                space.prices.step(&space.columns, self.had as f64);
-                let rows = space.columns.rows.len() + 6 * space.columns.len();
-                if !self.clock.spend(rows as u64 + 2 * space.setting.items as u64) {
+                // What is found is worth nothing before it is rounded.
+                if !self.clock.affords(3 * pass) {
                     break;
                 }
+                space.prices.step(&space.columns, &space.setting, self.had as f64);
+                self.clock.spend(pass);
+            }
+            if !self.clock.affords(pass) {
+                return false;
             }
             if self.fix() {
                 return true;
@@ -369,6 +445,32 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
             let settled = self.space.prices.is_settled();
             if settled || self.clock.is_over() || self.clock.share() > share {
                 return false;
+            }
+        }
+        false
+    }
+
+    /// Adds rows and seeks their prices, in so many rounds and up to a share of the budget; returns
+    /// whether that proves the incumbent.
+    fn cut(&mut self, rounds: u32, share: f64) -> bool {
+        for _ in 0..rounds {
+            if self.clock.is_over() || self.clock.share() > share {
+                return false;
+            }
+            let space = &mut *self.space;
+            if space.root.is_empty() {
+                space.root.clone_from(&space.proven.price);
+            }
+            let mut work = 0;
+            let shares = space.prices.shares();
+            let added = space.cuts.add(&mut space.columns, &mut space.setting, shares, &mut work);
+            self.clock.spend(work);
+            if added == 0 {
+                return false;
+            }
+            space.prices.add_rows(&space.columns, &space.setting);
+            if self.price(CUT_LOOKS, share) {
+                return true;
             }
         }
         false
@@ -457,7 +559,7 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         }
         if left < space.columns.len() * 15 / 16 {
             space.columns.retain(&space.keep);
-            space.prices.take(&space.columns);
+            space.prices.retain(&space.columns, &space.keep);
             space.proven.evaluate(&space.columns);
             self.clock.spend(space.columns.rows.len() as u64 * 2);
         }
@@ -466,12 +568,15 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
 
     /// Searches for proof and for better solutions in turns; returns whether the incumbent is best.
     fn search(&mut self) -> bool {
-        let mut work = (self.clock.planned() / 8).clamp(10_000, 1_000_000);
+        let mut work = (self.clock.planned() / 3).clamp(10_000, 1_000_000);
         while !self.clock.is_over() {
             if self.search_cliques(2 * work) || self.search_all(work) {
                 return true;
             }
             let share = self.clock.share();
+            if !self.clock.affords(4 * self.space.columns.rows.len() as u64) {
+                return false;
+            }
             if self.search_chains(share + (1.0 - share) / 3.0)
                 || self.search_regions(share + (1.0 - share) / 2.0)
             {
@@ -490,12 +595,17 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
     /// Searches by ejection chains, up to a share of the budget and while that helps; returns
     /// whether the incumbent is proven.
     fn search_chains(&mut self, share: f64) -> bool {
+        let columns = &self.space.columns;
+        let begin = columns.rows.len() as u64 * 4 + columns.len() as u64 * 8;
+        if !self.is_priced() || !self.clock.affords(begin) {
+            return false;
+        }
         self.find_winners();
         let space = &mut *self.space;
         let (columns, proven) = (&space.columns, &space.proven);
         let cost = |column: usize| proven.reduced_cost(column);
         space.chains.begin(columns, &space.setting, cost, &space.winners);
-        self.clock.spend(columns.rows.len() as u64 * 4 + columns.len() as u64 * 8);
+        self.clock.spend(begin);
         let mut had = self.had;
         let mut failures = 0;
         let most = CHAIN_FAILURES_MAX.min(4 + self.space.columns.len() / 16);
@@ -524,6 +634,10 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
     /// incumbent is best.
     fn search_cliques(&mut self, work: u64) -> bool {
         let space = &mut *self.space;
+        let (rows, columns) = (space.columns.rows.len(), space.columns.len());
+        if !self.clock.affords(((rows + 3 * columns) * columns.div_ceil(64)) as u64 / 4) {
+            return false;
+        }
         if !space.cliques.load(&space.columns, &space.setting, &mut self.clock) {
             return false;
         }
@@ -537,6 +651,10 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
 
     /// Searches everything that is left; returns whether the incumbent is best.
     fn search_all(&mut self, work: u64) -> bool {
+        let (rows, columns) = (self.space.columns.rows.len(), self.space.columns.len());
+        if !self.is_priced() || !self.clock.affords((rows * (4 + columns / 128)) as u64) {
+            return false;
+        }
         let space = &mut *self.space;
         let mut kept = Kept::default();
         kept.reset(&space.columns, &space.setting);
@@ -552,6 +670,12 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
             self.take_winners();
         }
         searched == Searched::All || (found && self.fix_by_had())
+    }
+
+    /// Returns whether the prices that are proven are for the columns that are looked at.
+    fn is_priced(&self) -> bool {
+        self.space.proven.left.len() == self.space.columns.len()
+            && self.space.proven.price.len() == self.space.setting.rows
     }
 
     fn take_winners(&mut self) {
@@ -573,6 +697,9 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
     /// Searches regions, up to a share of the budget and while that helps; returns whether the
     /// incumbent is proven.
     fn search_regions(&mut self, share: f64) -> bool {
+        if !self.is_priced() {
+            return false;
+        }
         self.find_winners();
         let mut failures = 0;
         while !self.clock.is_over() {
@@ -625,10 +752,29 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         let _ = (problem, config);
         let bound = self.bound.max(self.had);
         let status = if optimal || bound == self.had { Status::Optimal } else { Status::Feasible };
-        let up = |price: &i64| u64::try_from((price + (1 << FINE) - 1) >> FINE).unwrap_or(0);
-        let prices = space.proven.price.iter().map(up).collect();
+        let prices = if space.root.is_empty() { &space.proven.price } else { &space.root };
+        let prices = prices.iter().map(|price| round_up(*price)).collect();
         Solution { winners, surplus: self.had, bound, status, prices }
     }
+}
+
+/// Returns item prices, rounded, that bound the surplus as well as prices alone do.
+fn price_items(problem: &Problem, surplus: i64) -> Vec<u64> {
+    let (mut columns, mut setting) = (Columns::<4>::default(), Setting::default());
+    write_out(problem, &mut columns, &mut setting, &|_| false);
+    let (mut prices, mut proven) = (Prices::default(), Proven::default());
+    prices.begin(&setting, std::iter::repeat_n(0.0, setting.items));
+    prices.take(&columns);
+    for _ in 0..PRICED_STEPS {
+        prices.step(&columns, &setting, surplus as f64);
+    }
+    proven.round(&prices, &setting, &columns);
+    proven.price.iter().map(|price| round_up(*price)).collect()
+}
+
+/// Returns a price in whole units, rounded up, so that what it bounds stays bounded.
+fn round_up(price: i64) -> u64 {
+    u64::try_from((price + (1 << FINE) - 1) >> FINE).unwrap_or(0)
 }
 
 /// Returns how much a column brings for its size.
