@@ -112,7 +112,7 @@ struct Level {
     alive: Vec<u64>,
     /// Per column of the frame; of those that are not left it means nothing.
     cost: Vec<i64>,
-    /// The rows that are to be filled or given up, and how many columns each has.
+    /// The rows that are to be filled or given up, and how many columns each had at last.
     rows: Vec<(u16, u32)>,
     ways: Vec<(i64, u16)>,
 }
@@ -160,6 +160,7 @@ impl Branch {
             frame.push(core, narrow(column), core.rows_of(column).iter().copied());
         }
         frame.set_bits(words);
+        frame.exclude(words);
         let mut level = self.take_level(0);
         level.alive.clear();
         level.alive.resize(words, 0);
@@ -170,7 +171,8 @@ impl Branch {
         level.cost.extend_from_slice(&core.cost);
         level.cost.resize(64 * words, 0);
         level.rows.clear();
-        level.rows.extend((0..core.price.len()).map(|row| (narrow(row), 0)));
+        let counts = |row: &usize| !frame.is_hard || frame.price[*row] > 0;
+        level.rows.extend((0..core.price.len()).filter(counts).map(|row| (narrow(row), 0)));
         self.levels[0] = level;
         clock.spend((core.rows.len() * (2 + words)) as u64);
         let all = self.descend_sized(words, core, &mut frame, 0, 0, 0, clock);
@@ -347,6 +349,8 @@ impl Branch {
         let columns = node.cost.len();
         let words = size_of(columns);
         next.set_bits(words);
+        next.exclude_like(words, frame, alive);
+        next.is_hard = frame.is_hard;
         node.cost.resize(64 * words, 0);
         node.alive.clear();
         node.alive.resize(words, 0);
@@ -512,6 +516,10 @@ impl Frame {
                 self.of_row[usize::from(*row) * words + column / 64] |= 1 << (column % 64);
             }
         }
+    }
+
+    /// Forms the sets of what columns exclude, of so many words, from their rows.
+    fn exclude(&mut self, words: usize) {
         self.excluded.clear();
         self.excluded.resize(self.columns.len() * words, 0);
         for (column, excluded) in self.excluded.chunks_exact_mut(words).enumerate() {
@@ -526,6 +534,32 @@ impl Frame {
                 }
             }
         }
+    }
+
+    /// Forms the sets of what columns exclude from those of a frame of which some columns are left.
+    fn exclude_like<const C: usize>(&mut self, words: usize, frame: &Self, alive: &[u64; C]) {
+        let mut before = [0; C];
+        let mut sum = 0;
+        for (before, alive) in before.iter_mut().zip(alive) {
+            *before = sum;
+            sum += alive.count_ones() as usize;
+        }
+        self.excluded.clear();
+        self.excluded.resize(sum * words, 0);
+        let mut column = 0;
+        each_bit(alive, |old| {
+            let excluded = &mut self.excluded[column * words..(column + 1) * words];
+            for word in 0..C {
+                let mut bits = frame.excluded[old * C + word] & alive[word];
+                while bits != 0 {
+                    let below = alive[word] & ((1 << bits.trailing_zeros()) - 1);
+                    let other = before[word] + below.count_ones() as usize;
+                    excluded[other / 64] |= 1 << (other % 64);
+                    bits &= bits - 1;
+                }
+            }
+            column += 1;
+        });
     }
 }
 
@@ -596,8 +630,11 @@ fn lower_prices<const C: usize>(
             frame.over[row] = frame.over[row].saturating_add(least);
             fallen += least;
         }
-        level.rows[to] = (level.rows[from].0, many);
-        to += 1;
+        // Where nothing is awarded twice, what a row without a price is filled with is worth nothing.
+        if !frame.is_hard || frame.price[row] > 0 {
+            level.rows[to] = (level.rows[from].0, many);
+            to += 1;
+        }
     }
     level.rows.truncate(to);
     fallen

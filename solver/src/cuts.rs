@@ -205,28 +205,36 @@ impl Cuts {
                 self.of_active[*one] |= 1 << index;
                 for other in &rows[at + 1..] {
                     self.together[one * count + other] += often;
+                    self.together[other * count + one] += often;
                 }
             }
         }
+        let mut looked = 0;
         for a in 0..count {
             for b in a + 1..count {
+                // Of the three pairs one is chosen this often if all are more than once.
                 let ab = self.together[a * count + b];
-                if ab < 0.1 {
+                if ab < (1.0 + VIOLATION_LEAST) / 3.0 {
                     continue;
                 }
-                for c in b + 1..count {
-                    self.look_at(a, b, c, ab);
+                looked += count;
+                for c in 0..count {
+                    if c != a && c != b {
+                        self.look_at(a, b, c, ab);
+                    }
                 }
             }
         }
-        (count * count * count / 6 + 8 * self.support.len()) as u64
+        (2 * looked + count * count + 20 * self.support.len()) as u64
     }
 
     #[inline]
     fn look_at(&mut self, a: usize, b: usize, c: usize, ab: f64) {
         let count = self.active.len();
-        let sum = ab + self.together[a * count + c] + self.together[b * count + c];
-        if sum <= 1.0 + VIOLATION_LEAST {
+        let (ac, bc) = (self.together[a * count + c], self.together[b * count + c]);
+        let sum = ab + ac + bc;
+        // The pair that is chosen most often leads to the third.
+        if sum <= 1.0 + VIOLATION_LEAST || (ac, a.min(c)) > (ab, a) || (bc, b.min(c)) > (ab, a) {
             return;
         }
         let (a_set, b_set, c_set) = (self.of_active[a], self.of_active[b], self.of_active[c]);

@@ -218,6 +218,8 @@ const STEPS_PER_LOOK: u32 = 10;
 const PRICED_STEPS: u32 = 100;
 /// Rows that there is room for beside the items, in all but the largest problems.
 const ROWS_ADDED: usize = 24;
+/// No more rows are added if they closed less than one in so many parts of the gap.
+const CUT_GAIN_LEAST: i64 = 8;
 /// Looks at prices for each round of rows that are added.
 const CUT_LOOKS: u32 = 3;
 /// The length of the steps when prices are sought again, nearer to the best.
@@ -261,9 +263,9 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
             }
             _ => {
                 self.price(4, 0.25)
-                    || self.search_chains(0.6)
+                    || self.search_chains(0.45)
                     || self.price(2, 0.65)
-                    || self.cut(4, 0.75)
+                    || self.cut(4, 0.65)
             }
         } || self.search();
         if optimal {
@@ -469,8 +471,12 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
                 return false;
             }
             space.prices.add_rows(&space.columns, &space.setting);
+            let before = self.bound;
             if self.price(CUT_LOOKS, share) {
                 return true;
+            }
+            if (before - self.bound) * CUT_GAIN_LEAST < self.bound - self.had {
+                return false;
             }
         }
         false
