@@ -50,6 +50,9 @@ pub(crate) struct Core {
     pub had: i64,
     /// What may be used in all.
     pub room: i64,
+    /// Whether what is used is exactly what the bound falls by. Then what a row without a price is
+    /// filled with never adds anything.
+    pub is_tight: bool,
 }
 
 impl Core {
@@ -101,6 +104,8 @@ struct Frame {
     /// Whether every row may be filled once at most.
     is_hard: bool,
     counts: bool,
+    /// As the core's.
+    is_tight: bool,
     /// Prices before they were lowered, to be put back, and what a further column cost then.
     lowered: Vec<(u16, i64, i64)>,
 }
@@ -171,7 +176,8 @@ impl Branch {
         level.cost.extend_from_slice(&core.cost);
         level.cost.resize(64 * words, 0);
         level.rows.clear();
-        let counts = |row: &usize| !frame.is_hard || frame.price[*row] > 0;
+        frame.is_tight = core.is_tight;
+        let counts = |row: &usize| frame.counts_row(*row);
         level.rows.extend((0..core.price.len()).filter(counts).map(|row| (narrow(row), 0)));
         self.levels[0] = level;
         clock.spend((core.rows.len() * (2 + words)) as u64);
@@ -351,6 +357,7 @@ impl Branch {
         next.set_bits(words);
         next.exclude_like(words, frame, alive);
         next.is_hard = frame.is_hard;
+        next.is_tight = frame.is_tight;
         node.cost.resize(64 * words, 0);
         node.alive.clear();
         node.alive.resize(words, 0);
@@ -505,6 +512,11 @@ impl Frame {
         &self.rows[self.start[column] as usize..self.start[column + 1] as usize]
     }
 
+    /// Returns whether a row has to be looked at: if it has a price, or a further column in it one.
+    fn counts_row(&self, row: usize) -> bool {
+        self.price[row] > 0 || self.over[row] != i64::MAX || !self.is_tight
+    }
+
     /// Forms the sets, of so many words.
     fn set_bits(&mut self, words: usize) {
         self.is_hard = self.over.iter().all(|over| *over == i64::MAX);
@@ -602,6 +614,7 @@ fn lower_prices<const C: usize>(
 ) -> i64 {
     let mut fallen = 0;
     let mut to = 0;
+    let mut priced = false;
     for from in 0..level.rows.len() {
         let row = usize::from(level.rows[from].0);
         let of_row = &frame.of_row[row * C..(row + 1) * C];
@@ -630,11 +643,14 @@ fn lower_prices<const C: usize>(
             frame.over[row] = frame.over[row].saturating_add(least);
             fallen += least;
         }
-        // Where nothing is awarded twice, what a row without a price is filled with is worth nothing.
-        if !frame.is_hard || frame.price[row] > 0 {
+        if frame.counts_row(row) {
+            priced |= frame.price[row] > 0;
             level.rows[to] = (level.rows[from].0, many);
             to += 1;
         }
+    }
+    if frame.is_tight && !priced {
+        to = 0;
     }
     level.rows.truncate(to);
     fallen
@@ -646,6 +662,9 @@ fn row_to_fill(frame: &Frame, level: &Level, room: i64) -> usize {
     for (row, many) in &level.rows {
         let row = usize::from(*row);
         let price = frame.price[row];
+        if price == 0 && frame.is_tight {
+            continue;
+        }
         // A row that may stay empty ends no branch soon.
         let ways = many + if price <= room { EMPTY_WAYS } else { 0 };
         if ways < best.0 || (ways == best.0 && price > best.1) {

@@ -120,6 +120,7 @@ impl Searches {
         }
         core.room = bound - ((had + 1) << FINE);
         core.had = had - kept.surplus;
+        core.is_tight = setting.exact || setting.cuts.is_empty();
         if core.room < 0 {
             return None;
         }

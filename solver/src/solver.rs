@@ -545,7 +545,7 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
     }
 
     fn fix_by_had(&mut self) -> bool {
-        if self.sifting {
+        if self.sifting || !self.is_priced() {
             return false;
         }
         let space = &mut *self.space;
@@ -575,7 +575,10 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
     /// Searches for proof and for better solutions in turns; returns whether the incumbent is best.
     fn search(&mut self) -> bool {
         let mut work = (self.clock.planned() / 3).clamp(10_000, 1_000_000);
-        while !self.clock.is_over() {
+        let mut before = None;
+        // What is left of the budget may be too little for anything.
+        while !self.clock.is_over() && before != Some(self.clock.work()) {
+            before = Some(self.clock.work());
             if self.search_cliques(2 * work) || self.search_all(work) {
                 return true;
             }
