@@ -280,7 +280,7 @@ impl Branch {
             let rows = level.rows.len() as u64;
             let fallen = lower_prices(frame, level, alive, &mut zero);
             *used += fallen;
-            let work = 20 + 2 * rows + rows * C as u64 / 2 + 2 * count(alive) as u64;
+            let work = 40 + 3 * rows + rows * C as u64 + 3 * count(alive) as u64;
             if !clock.spend(work) || clock.work() >= self.stop_at {
                 return Bounded::Stopped;
             }

@@ -48,7 +48,7 @@ pub(crate) struct LocalSearch<const W: usize> {
 }
 
 /// Work that one region may take.
-const REGION_WORK: u64 = 6_000;
+const REGION_WORK: u64 = 10_000;
 
 impl<const W: usize> LocalSearch<W> {
     pub(crate) fn new(seed: u64) -> Self {
