@@ -399,12 +399,15 @@ impl Branch {
                 complete &=
                     self.fill(core, frame, index, depth, used, level, &alive, column, clock);
             }
+            if !complete {
+                break;
+            }
             // Whatever comes after does without it.
             alive[column / 64] &= !(1 << (column % 64));
         }
         level.ways = ways;
         let used = used + frame.price[row];
-        if used > self.room {
+        if !complete || used > self.room {
             return complete;
         }
         if clock.is_over() {

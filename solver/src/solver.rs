@@ -202,6 +202,8 @@ const SIFT_LOOKS: u32 = 8;
 const SIFT_PRICES_SHARE: f64 = 0.4;
 const SIFT_CHAINS_SHARE: f64 = 0.6;
 const SIFT_REGIONS_SHARE: f64 = 0.75;
+/// Columns up to which a longer search comes before rows are added.
+const FEW: usize = 128;
 /// The work of a budget without end, where shares of it are meant.
 const WORK_MOST: u64 = 10_000_000;
 /// Columns up to which proof is sought first.
@@ -258,6 +260,7 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
                     || self.search_all(self.clock.planned().min(WORK_MOST) / 24)
                     || self.price(2, 0.2)
                     || self.search_chains(0.3)
+                    || self.search_few()
                     || self.price(2, 0.4)
                     || self.cut(4, 0.5)
             }
@@ -272,6 +275,11 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
             self.bound = self.had;
         }
         self.answer(problem, config, optimal)
+    }
+
+    /// Searches a while if columns are few; returns whether the incumbent is the best.
+    fn search_few(&mut self) -> bool {
+        self.space.columns.len() <= FEW && self.search_all(self.clock.planned().min(WORK_MOST) / 3)
     }
 
     /// Looks at all sets of items, if they are few; returns whether the incumbent is the best.
