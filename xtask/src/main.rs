@@ -39,6 +39,12 @@ enum Task {
 enum Beside {
     /// The same auction on PostgreSQL and Redis; installs them where that is possible.
     Peers,
+    /// The solver beside CP-SAT, HiGHS and microlp; installs them beside the build's outputs.
+    Solver {
+        /// Arguments of `benches/solver/compare.py`: directories, `--limit N`, `--write`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -48,6 +54,10 @@ fn main() -> Result<()> {
         Task::Bench { beside: None } => bench(),
         Task::Bench { beside: Some(Beside::Peers) } => {
             Command::new("python3").arg("benches/peers/peers.py").run()
+        }
+        Task::Bench { beside: Some(Beside::Solver { arguments }) } => {
+            let program = Command::new("python3").arg("benches/solver/compare.py");
+            arguments.into_iter().fold(program, Command::arg).run()
         }
         Task::Docs => docs::write(),
     }

@@ -126,7 +126,15 @@ const EXTERNAL: &[(&str, External)] = &[
     ),
     (
         "gavel-solver",
-        External::These(&["clarabel", "crossbeam", "proptest", "thiserror", "tracing"]),
+        External::These(&[
+            "clarabel",
+            "crossbeam",
+            "microlp",
+            "proptest",
+            "rustix",
+            "thiserror",
+            "tracing",
+        ]),
     ),
     (
         "gavel",
