@@ -8,7 +8,8 @@ use gavel_matcher::{Candidate, Fate, GroupAtClose, Phase, Quote, Rfq, load_of, u
 use gavel_protocol::limits::STANDBYS_PER_RFQ_MAX;
 use gavel_protocol::{
     BundleAward, BundleLost, BundlesPosed, ClearingStarted, Disclosure, Event, Items, LossReason,
-    Micros, Offer, PaymentRule, QuoteRef, Ranked, RankedResult, RfqCleared, RfqResult, TimestampNs,
+    Micros, Offer, PaymentRule, QuoteId, QuoteRef, Ranked, RankedResult, RfqCleared, RfqResult,
+    TimestampNs,
 };
 
 use crate::awards::Award;
@@ -269,15 +270,18 @@ impl Exchange {
     }
 
     fn may_stand_by(&self, book: u32, place: u32, lost: &BundleLost) -> bool {
-        let of_rfq = self.rfqs.books.at(book);
-        let until = self.bundle_candidate(book, place).offer.standby_until;
-        let kept = of_rfq.clearing.standbys.len();
+        let kept = self.rfqs.books.at(book).clearing.standbys.len();
         lost.reason == LossReason::BundleLost
             && !lost.lost_on.is_empty()
-            && until.is_some_and(|until| until > self.clock.now)
             && kept < STANDBYS_PER_RFQ_MAX as usize
+            && self.stands_by_until(lost.bundle.quote).is_some_and(|until| until > self.clock.now)
             && self.standbys.has_room(kept)
             && self.left_for_standby(book, place).is_some()
+    }
+
+    fn stands_by_until(&self, quote: QuoteId) -> Option<TimestampNs> {
+        let quote = self.rfqs.quote(quote);
+        quote.expect("invariant: a group is a live quote").offer.standby_until
     }
 
     /// Returns what a bundle takes of its group and what the winners have left of it, if that is
