@@ -1,6 +1,6 @@
 //! How a combinatorial RFQ was cleared.
 
-use gavel_protocol::{Micros, PaymentRule, RfqCleared};
+use gavel_protocol::{AgentId, Micros, PaymentRule, RfqCleared};
 use serde_json::{Value, json};
 
 /// Returns how much better another allocation could be at the most, if a bound is known.
@@ -22,6 +22,7 @@ pub fn text(cleared: &RfqCleared) -> String {
         PaymentRule::Core => "in the core",
     };
     let solver = match cleared.solver {
+        Some(AgentId::EXCHANGE) => ", found by the exchange's solvers".into(),
         Some(solver) => format!(", found by {solver}"),
         None => String::new(),
     };
