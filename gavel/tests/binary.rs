@@ -179,6 +179,7 @@ fn an_independent_quic_stack_trades_by_the_protocol_document() {
     let output = std::process::Command::new(python).args([script, data]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("awarded"), "{said}");
+    assert!(said.contains("awarded contract_"), "{said}");
+    assert!(said.contains("awarded bundles of rfq_"), "{said}");
     served.stop();
 }

@@ -1,6 +1,7 @@
 """Trades over an independent QUIC stack, by docs/PROTOCOL.md alone, with JSON payloads.
 
-A buyer opens and signs an RFQ, a provider that hears of it signs its quote, and the buyer gets its award.
+A buyer opens and signs an RFQ, a provider that hears of it signs its quote, and the buyer gets its
+award; and so for a combinatorial RFQ, whose items the provider quotes bundles for.
 Usage: independent_client.py DATA_DIRECTORY, of a running exchange with the agents acme and fast.
 """
 
@@ -24,10 +25,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 HEADER = struct.Struct("<IHHQ")
 # Templates, from the document's tables.
 LOGON_REQUEST, SUBSCRIBE, QUERY = 1, 4, 6
-OPEN_RFQ, PLACE_QUOTE = 16, 18
+OPEN_RFQ, PLACE_QUOTE, QUOTE_BUNDLES = 16, 18, 39
 CHALLENGE, LOGON_ANSWER, ACCEPTED, REJECTED = 64, 65, 68, 69
 SUBSCRIBED, CAPABILITY_LIST = 70, 73
-AWARDED, RFQ_ANNOUNCED = 96, 128
+AWARDED, RFQ_CLEARED, RFQ_ANNOUNCED = 96, 116, 128
 
 
 # What is signed: integers little-endian and as wide as their type, a choice as the number of its
@@ -64,13 +65,20 @@ def digest(message):
     return blake3(message).digest()
 
 
+def listed(values, write):
+    return u32(len(values)) + b"".join(map(write, values))
+
+
+FORMATS = ["first_price", "second_price", "dutch", "buyers_choice", "combinatorial"]
+
+
 def public_terms(rfq):
     return b"".join([
         id_bytes(rfq["capability"]),
         rfq["currency"].encode(),
         u32(rfq["quantity"]),
         u8(rfq["split"]),
-        u8(["first_price", "second_price", "dutch", "buyers_choice"].index(rfq["format"])),
+        u8(FORMATS.index(rfq["format"])),
         u64(rfq["window"]),
         u64(rfq["cutoff"]),
         u8(rfq["close_early"]),
@@ -89,7 +97,23 @@ def public_terms(rfq):
     ])
 
 
-def commitment(salt, rfq, invited):
+def public_bundles(bundles):
+    return b"".join([
+        listed(bundles["items"], lambda item: u32(item["quantity"]) + u32(item["load"])),
+        u8(bundles["free_disposal"]),
+        u8(bundles["all_or_none"]),
+        u8(["pay_as_bid", "vcg", "core"].index(bundles["payment"])),
+        u64(bundles["clearing_within"]),
+        u8(bundles["external_solvers"]),
+    ])
+
+
+def reserves(bundles):
+    return listed(bundles["items"], lambda item: i64(item["reserve"]))
+
+
+def commitment(salt, opening):
+    rfq = opening["rfq"]
     return digest(b"".join([
         b"gavel rfq private 1\0",
         salt,
@@ -97,8 +121,8 @@ def commitment(salt, rfq, invited):
         option(rfq["inputs"], bytes.fromhex),
         u8(rfq["top_up"]),
         u8(["nothing", "clearing_price"].index(rfq["disclosure"])),
-        u32(len(invited)),
-        *map(id_bytes, invited),
+        listed(opening["invited"], id_bytes),
+        option(opening["bundles"], reserves),
     ]))
 
 
@@ -111,6 +135,25 @@ def offer_bytes(offer):
         u64(offer["valid_until"]),
         option(offer["standby_until"], u64),
     ])
+
+
+def group_bytes(group):
+    [(kind, group)] = group.items()
+    if kind == "existing":
+        return u8(1) + id_bytes(group)
+    rule = group["rule"]
+    return b"".join([
+        u8(0),
+        u8(0) if rule == "xor" else u8(1) + u32(rule["or"]),
+        u64(group["valid_until"]),
+        option(group["standby_until"], u64),
+    ])
+
+
+def bundle_bytes(bundle):
+    """Items are four words of 64 bits, the first of which has the first items."""
+    items = sum(1 << item for item in bundle["items"])
+    return items.to_bytes(32, "little") + i64(bundle["price"]) + u32(bundle["latency_ms"])
 
 
 class Session(QuicConnectionProtocol):
@@ -181,9 +224,14 @@ class Session(QuicConnectionProtocol):
 
     def signed_rfq(self, opening):
         salt = secrets.token_bytes(32)
-        hidden = commitment(salt, opening["rfq"], opening["invited"])
-        public = b"gavel rfq public 1\0" + public_terms(opening["rfq"]) + u8(0) + hidden
-        rfq_digest = digest(public)
+        hidden = commitment(salt, opening)
+        rfq_digest = digest(b"".join([
+            b"gavel rfq public 1\0",
+            public_terms(opening["rfq"]),
+            u8(0),  # not dutch
+            option(opening["bundles"], public_bundles),
+            hidden,
+        ]))
         signature = self.signature(b"gavel rfq 1\0", opening["client_id"], rfq_digest)
         signed = {"salt": salt, "commitment": hidden, "digest": rfq_digest}
         signed = {name: value.hex() for name, value in signed.items()}
@@ -192,6 +240,12 @@ class Session(QuicConnectionProtocol):
     def signed_quote(self, quote, rfq_digest):
         body = bytes.fromhex(rfq_digest) + id_bytes(quote["rfq"]) + offer_bytes(quote["offer"])
         signature = self.signature(b"gavel quote 1\0", quote["client_id"], body)
+        return {**quote, "signature": {"rfq_digest": rfq_digest, "signature": signature}}
+
+    def signed_bundles(self, quote, rfq_digest):
+        body = bytes.fromhex(rfq_digest) + id_bytes(quote["rfq"]) + group_bytes(quote["group"])
+        body += listed(quote["bundles"], bundle_bytes)
+        signature = self.signature(b"gavel bundles 1\0", quote["client_id"], body)
         return {**quote, "signature": {"rfq_digest": rfq_digest, "signature": signature}}
 
     async def call(self, template, payload):
@@ -276,7 +330,13 @@ async def trade(data):
             "inputs": None,
             "terms": capability["terms"],
         }
-        opening = {"client_id": client_id(), "rfq": rfq, "invited": [], "dutch": None}
+        opening = {
+            "client_id": client_id(),
+            "rfq": rfq,
+            "invited": [],
+            "dutch": None,
+            "bundles": None,
+        }
         opening = buyer.signed_rfq(opening)
         template, opened = await buyer.call(OPEN_RFQ, opening)
         assert template == ACCEPTED, opened
@@ -315,6 +375,69 @@ async def trade(data):
         template, refused = await provider.call(PLACE_QUOTE, late)
         assert template == REJECTED and refused["reason"] == "TooLate", refused
         print("awarded", awarded["contract"])
+        await trade_items(buyer, provider, opening)
+
+
+async def trade_items(buyer, provider, opening):
+    """Opens the same again for three items, quotes two bundles and one of a group of its own."""
+    item = {"quantity": 1, "load": 2, "reserve": "10000000"}
+    bundles = {
+        "items": [item, item, {**item, "quantity": 2, "reserve": "5000000"}],
+        "free_disposal": False,
+        "all_or_none": False,
+        "payment": "pay_as_bid",
+        "clearing_within": "1000000",
+        "external_solvers": False,
+    }
+    rfq = {
+        **opening["rfq"],
+        "format": "combinatorial",
+        "reserve": "30000000",
+        "window": "2000000000",
+    }
+    opening = {**opening, "client_id": client_id(), "rfq": rfq, "bundles": bundles}
+    opening = buyer.signed_rfq(opening)
+    template, opened = await buyer.call(OPEN_RFQ, opening)
+    assert template == ACCEPTED, opened
+
+    announced = await provider.event(RFQ_ANNOUNCED)
+    assert "reserve" not in announced["bundles"]["items"][0], announced
+    rfq_digest = announced["signed"]["digest"]
+    assert rfq_digest == opening["signature"]["digest"], announced
+
+    def quote(group, *offered):
+        offered = [
+            {"items": items, "price": price, "latency_ms": 100} for items, price in offered
+        ]
+        quote = {
+            "client_id": client_id(),
+            "rfq": announced["rfq"],
+            "group": group,
+            "bundles": offered,
+        }
+        return provider.signed_bundles(quote, rfq_digest)
+
+    firm = {"valid_until": str(int(announced["closes_at"]) + 10**9), "standby_until": None}
+    either = quote({"new": {**firm, "rule": "xor"}}, ([0, 1], "12000000"), ([0], "9000000"))
+    forged = {**either, "client_id": client_id(), "group": {"new": {**firm, "rule": {"or": 9}}}}
+    template, refused = await provider.call(QUOTE_BUNDLES, forged)
+    assert template == REJECTED and refused["reason"] == "InvalidSignature", refused
+    template, placed = await provider.call(QUOTE_BUNDLES, either)
+    assert template == ACCEPTED, placed
+    group = {"existing": placed["outcome"]["quote"]}
+    template, grown = await provider.call(QUOTE_BUNDLES, quote(group, ([1], "9500000")))
+    assert template == ACCEPTED and grown["outcome"] == placed["outcome"], grown
+    both = quote({"new": {**firm, "rule": {"or": 2}}}, ([2], "8000000"))
+    template, placed = await provider.call(QUOTE_BUNDLES, both)
+    assert template == ACCEPTED, placed
+
+    cleared = await buyer.event(RFQ_CLEARED)
+    # 8.00 and 2.00, less a tenth of a unit each for their latency.
+    assert (cleared["surplus"], cleared["items"]) == ("9800000", [0, 1, 2]), cleared
+    for items, total in [([0, 1], "12000000"), ([2], "8000000")]:
+        awarded = await buyer.event(AWARDED)
+        assert (awarded["bundle"]["items"], awarded["total"]) == (items, total), awarded
+    print("awarded bundles of", cleared["rfq"])
 
 
 asyncio.run(asyncio.wait_for(trade(pathlib.Path(sys.argv[1])), timeout=30))
