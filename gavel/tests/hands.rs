@@ -119,6 +119,7 @@ fn bundles_are_added_to_a_group_that_was_quoted_before() {
     let files = ["--spec", &job, "--window-ms", WINDOW_MS, "--data", &data];
     let mut buyer = process::spawn(&[asked.as_slice(), &files].concat());
     while !market.run(&["book", "ocr"]).contains("open RFQs: 1 of 1") {}
+    assert!(market.run(&["book", "ocr"]).contains("2 items, Combinatorial"));
     let mut first = provider(&market, "fast", &["--bundle", "0:9.00"]);
     let line = first.line();
     let (quote, rfq) = line.strip_suffix(", 1 bundles").unwrap().split_once(" for ").unwrap();

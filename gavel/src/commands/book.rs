@@ -41,9 +41,13 @@ fn table(name: &Name, book: &Book) -> Result<String, fmt::Error> {
     }
     writeln!(out, "open RFQs: {} of {}", book.rfqs.len(), book.rfqs_total)?;
     for rfq in &book.rfqs {
-        let (id, units, format) = (rfq.rfq, rfq.terms.quantity, rfq.terms.format);
+        let (id, format) = (rfq.rfq, rfq.terms.format);
+        let what = match &rfq.bundles {
+            Some(bundles) => format!("{} items", bundles.items.len()),
+            None => format!("{} units", rfq.terms.quantity),
+        };
         let signed = if rfq.signed.is_some() { ", signed" } else { "" };
-        writeln!(out, "  {id}  {units} units, {format:?}{signed}, by {}", rfq.buyer)?;
+        writeln!(out, "  {id}  {what}, {format:?}{signed}, by {}", rfq.buyer)?;
     }
     Ok(out)
 }
