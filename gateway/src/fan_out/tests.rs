@@ -1,10 +1,10 @@
 //! The fan-out fed with hand-made batches: who gets what, with which number, and who gets nothing.
 
 use gavel_protocol::{
-    Acceptance, AccountEnrolled, AccountId, ContractSettled, ContractVerified, Frames, Halted,
-    Logon, LossReason, Micros, OpenRfq, Outcome, PublicKey, QuoteCanceled, RejectReason, Rejected,
-    Reopened, Repeated, RfqCanceled, RfqHandle, RfqResult, SessionEnded, Statement, StreamPosition,
-    Topic, WorkStarted,
+    Acceptance, AccountEnrolled, AccountId, Bundle, BundleQuoted, BundleRef, BundlesQuoted,
+    ContractSettled, ContractVerified, Frames, GroupRule, Halted, Items, Logon, LossReason, Micros,
+    OpenRfq, Outcome, PublicKey, QuoteCanceled, RejectReason, Rejected, Reopened, Repeated,
+    RfqCanceled, RfqHandle, RfqResult, SessionEnded, Statement, StreamPosition, Topic, WorkStarted,
 };
 
 use super::*;
@@ -222,13 +222,27 @@ fn nothing_about_a_sealed_quote_reaches_anybody_but_its_provider_before_the_clos
         provider: PROVIDER,
         cause: CancelCause::Agent,
     });
-    for (session_seq, event) in (1..).zip([placed, rejected, canceled]) {
+    let quoted = Event::BundlesQuoted(BundlesQuoted {
+        quote: QUOTE,
+        rfq: RFQ,
+        provider: PROVIDER,
+        rule: GroupRule::Xor,
+        bundles: 1,
+    });
+    let bundle = Event::BundleQuoted(BundleQuoted {
+        bundle: BundleRef { quote: QUOTE, number: 0 },
+        rfq: RFQ,
+        provider: PROVIDER,
+        offer: Bundle { items: Items::first(1), price: Micros::new(30), latency_ms: 0 },
+    });
+    let steps = [&[placed][..], &[quoted, bundle], &[rejected], &[canceled]];
+    for (session_seq, events) in (1..).zip(steps) {
         let origin = Some(Origin { connection: provider.id, session_seq, part: Part::WHOLE });
-        world.batches.step(origin, any_command(), &[event]);
+        world.batches.step(origin, any_command(), events);
     }
     world.fan_out.published(&world.batches.take());
 
-    assert_eq!(numbers(&answers(&provider)), [1, 2, 3]);
+    assert_eq!(numbers(&answers(&provider)), [1, 2, 3, 4]);
     for listener in &listeners {
         assert_eq!(listener.take(), [], "{:?}", listener.key);
         let mut heartbeat = Vec::new();
