@@ -18,6 +18,7 @@ use crate::columns::UNCOUNTED;
 use crate::items::each_bit;
 use crate::limits::COLUMNS_MAX;
 use crate::prices::FINE;
+use crate::region::Core;
 
 /// Ways that leaving a row empty counts for when the next row is chosen.
 const EMPTY_WAYS: u32 = 3;
@@ -26,57 +27,6 @@ const SPARSE: usize = 4;
 const RENUMBERED_MIN: usize = 6;
 /// Words of the largest set of columns.
 const WORDS_MAX: usize = COLUMNS_MAX / 64;
-
-/// What prices have left of a problem or of a region of it.
-#[derive(Debug, Default)]
-pub(crate) struct Core {
-    /// Per row: its price.
-    pub price: Vec<i64>,
-    /// Per row: what a further column in it costs on top, or `i64::MAX` where there may be none.
-    pub over: Vec<i64>,
-    /// Per column: its rows begin here; one more than columns.
-    pub start: Vec<u32>,
-    pub rows: Vec<u16>,
-    pub cost: Vec<i64>,
-    /// Per column: what it adds to the winners that are kept.
-    pub worth: Vec<i64>,
-    /// Per row: what a second award of an item takes off.
-    pub reserve: Vec<i64>,
-    pub name: Vec<u32>,
-    pub counted: Vec<u32>,
-    pub load: Vec<u32>,
-    pub capacity: Vec<u32>,
-    /// What the columns that are chosen must add more than.
-    pub had: i64,
-    /// What may be used in all.
-    pub room: i64,
-    /// Whether what is used is exactly what the bound falls by. Then what a row without a price is
-    /// filled with never adds anything.
-    pub is_tight: bool,
-}
-
-impl Core {
-    pub(crate) fn clear(&mut self) {
-        self.price.clear();
-        self.over.clear();
-        self.start.clear();
-        self.start.push(0);
-        self.rows.clear();
-        self.cost.clear();
-        self.worth.clear();
-        self.reserve.clear();
-        self.name.clear();
-        self.counted.clear();
-        self.load.clear();
-        self.capacity.clear();
-        self.had = 0;
-        self.room = 0;
-    }
-
-    fn rows_of(&self, column: usize) -> &[u16] {
-        &self.rows[self.start[column] as usize..self.start[column + 1] as usize]
-    }
-}
 
 /// What a search came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! It does *not* know what is traded, by whom, or what an award sets off, and does no I/O. Only the
 //! exchange's pool of solvers starts threads.
 
+mod answer;
 mod branch;
 mod certificate;
 mod chains;
@@ -26,10 +27,11 @@ mod region;
 mod solver;
 mod subsets;
 
+pub use answer::{Config, Progress, Solution, Status};
 pub use certificate::{Certificate, verify};
 pub use clock::Budget;
 pub use items::Items;
 pub use payments::{Amount, Payment, Payments, Rule, pay};
 pub use pool::{PoolHandle, SolverPool, propose};
 pub use problem::{Bid, BidId, BuildError, Cover, Group, GroupId, Item, Kind, Problem};
-pub use solver::{Config, Progress, Solution, Solver, Status, solve};
+pub use solver::{Solver, solve};

@@ -16,12 +16,13 @@ use gavel_protocol::{
     GroupRule, Micros, PaymentRule, ProposeAllocation, ProposedPayment, RfqId, TimestampNs,
 };
 
+use crate::answer::{Config, Solution, Status};
 use crate::clock::Budget;
 use crate::items::Items;
 use crate::limits::POOL_PROBLEMS_MAX;
 use crate::payments::{Payments, Rule, pay};
 use crate::problem::{Bid, BidId, Cover, Group, GroupId, Item, Problem};
-use crate::solver::{Config, Solution, Solver, Status};
+use crate::solver::Solver;
 
 /// Kept back of the time that is left, for the way of a proposal into the order.
 const RESERVED: Duration = Duration::from_micros(150);

@@ -1,6 +1,6 @@
 //! A region of the problem, some winners being kept, as a core for branch and bound.
 
-use crate::branch::{Branch, Core, Searched};
+use crate::branch::{Branch, Searched};
 use crate::clock::Clock;
 use crate::columns::{Columns, Setting, UNCOUNTED};
 use crate::items::{bits, lies_within, meets};
@@ -67,7 +67,59 @@ impl<const W: usize> Kept<W> {
     }
 }
 
-/// Searches of all sizes, and the core they search.
+/// What prices have left of a problem or of a region of it.
+#[derive(Debug, Default)]
+pub(crate) struct Core {
+    /// Per row: its price.
+    pub price: Vec<i64>,
+    /// Per row: what a further column in it costs on top, or `i64::MAX` where there may be none.
+    pub over: Vec<i64>,
+    /// Per column: its rows begin here; one more than columns.
+    pub start: Vec<u32>,
+    pub rows: Vec<u16>,
+    pub cost: Vec<i64>,
+    /// Per column: what it adds to the winners that are kept.
+    pub worth: Vec<i64>,
+    /// Per row: what a second award of an item takes off.
+    pub reserve: Vec<i64>,
+    pub name: Vec<u32>,
+    pub counted: Vec<u32>,
+    pub load: Vec<u32>,
+    pub capacity: Vec<u32>,
+    /// What the columns that are chosen must add more than.
+    pub had: i64,
+    /// What may be used in all.
+    pub room: i64,
+    /// Whether what is used is exactly what the bound falls by. Then what a row without a price is
+    /// filled with never adds anything.
+    pub is_tight: bool,
+}
+
+impl Core {
+    pub(crate) fn clear(&mut self) {
+        self.price.clear();
+        self.over.clear();
+        self.start.clear();
+        self.start.push(0);
+        self.rows.clear();
+        self.cost.clear();
+        self.worth.clear();
+        self.reserve.clear();
+        self.name.clear();
+        self.counted.clear();
+        self.load.clear();
+        self.capacity.clear();
+        self.had = 0;
+        self.room = 0;
+    }
+
+    /// Returns the rows of a column.
+    pub(crate) fn rows_of(&self, column: usize) -> &[u16] {
+        &self.rows[self.start[column] as usize..self.start[column + 1] as usize]
+    }
+}
+
+/// The search, and the core that it searches.
 #[derive(Debug, Default)]
 pub(crate) struct Searches {
     core: Core,

@@ -24,11 +24,12 @@ use clarabel::solver::{
 };
 
 use super::Winner;
+use crate::answer::{Config, Solution, Status};
 use crate::clock::Budget;
 use crate::items::Items;
 use crate::limits::{CORE_CONSTRAINTS_MAX, ITEMS_MAX};
 use crate::problem::{Bid, BidId, Group, Item, Kind, Problem};
-use crate::solver::{Config, Solution, Solver, Status};
+use crate::solver::Solver;
 
 /// The winners outside a coalition may have so much together.
 #[derive(Clone, Debug)]

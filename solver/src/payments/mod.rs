@@ -8,9 +8,10 @@
 
 mod core;
 
+use crate::answer::{Config, Solution, Status};
 use crate::clock::Budget;
 use crate::problem::{BidId, GroupId, Kind, Problem};
-use crate::solver::{Config, Solution, Solver, Status};
+use crate::solver::Solver;
 
 /// How payments are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
