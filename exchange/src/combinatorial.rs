@@ -106,10 +106,12 @@ impl Exchange {
             self.rfqs.books.at_mut(book).clearing.bound = Some(Micros::ZERO);
             return self.go_on(slot, Phase::Awarding(0));
         }
-        let Rfq { id, closes_at, .. } = *self.rfqs.at(slot);
+        let (id, now) = (self.rfqs.at(slot).id, self.clock.market_now());
         let book = self.rfqs.books.at_mut(book);
         book.clearing.phase = Phase::Open;
-        let ends_at = closes_at.after(book.rules.clearing_within);
+        // From now on, not from the close: who comes late to a deadline must not take the time of those
+        // who search.
+        let ends_at = now.after(book.rules.clearing_within);
         out.push(Event::ClearingStarted(ClearingStarted {
             rfq: id,
             ends_at: self.clock.sequenced(ends_at),

@@ -303,7 +303,7 @@ record! {
         pub all_or_none: bool,
         /// How payments follow from the allocation.
         pub payment: PaymentRule,
-        /// How long after the close an allocation is sought.
+        /// How long an allocation is sought, once the problem is out.
         pub clearing_within: DurationNs,
         /// Whether solvers from outside may propose allocations: they learn prices, loads and
         /// reserves after the close, and no names.
@@ -320,7 +320,7 @@ record! {
         pub all_or_none: bool,
         /// How payments follow from the allocation.
         pub payment: PaymentRule,
-        /// How long after the close an allocation is sought.
+        /// How long an allocation is sought, once the problem is out.
         pub clearing_within: DurationNs,
         /// Whether solvers from outside may propose allocations.
         pub external_solvers: bool,
