@@ -2,13 +2,7 @@
 //! have won, and whose money moved.
 
 use gavel_exchange::Exchange;
-use gavel_protocol::{
-    AccountId, AdvanceTime, AgentId, Attributes, CapabilityId, ClientId, Command, Currency,
-    DeclineRfq, Deposit, Digest, Disclosure, DurationNs, EnrolAccount, EnrolAgent, Event, Format,
-    Found, ListCapability, Micros, MovementKind, NoQuoteReason, Offer, OpenRfq, PlaceQuote,
-    PublicKey, RankedResult, Request, RfqId, RfqTerms, Roles, Scoring, Settings, Stamped,
-    TimestampNs,
-};
+use gavel_protocol::*;
 use gavel_sequencer::Batch;
 use serde_json::Value;
 
@@ -335,4 +329,75 @@ fn every_line_of_the_ledger_belongs_to_exactly_one_rfq() {
     explained.sort();
     assert!(moved.iter().any(|line| line.contains("Compensation")), "{moved:#?}");
     assert_eq!(explained, moved);
+}
+
+#[test]
+fn a_clearing_of_bundles_is_explained_to_each_as_far_as_it_may_know() {
+    let mut market = Market::new();
+    let item = Item { quantity: 1, load: 1, reserve: Micros::new(10_000_000) };
+    let bundles = BundleTerms {
+        items: vec![item; 2],
+        free_disposal: false,
+        all_or_none: false,
+        payment: PaymentRule::Vcg,
+        clearing_within: DurationNs::from_millis(1),
+        external_solvers: false,
+    };
+    let reserve = bundles.reserve().unwrap();
+    let plain = RfqTerms::plain(market.capability, Currency::USD, reserve);
+    let terms = RfqTerms { window: WINDOW, format: Format::Combinatorial, ..plain };
+    let client_id = market.client_id();
+    let open = OpenRfq { bundles: Some(Box::new(bundles)), ..OpenRfq::plain(client_id, terms) };
+    let opened = market.apply(market.agents[0], Command::OpenRfq(Box::new(open)));
+    let Event::RfqOpened(RfqOpened { rfq, .. }) = opened else { panic!("{opened:?}") };
+    for (number, items, price) in
+        [(1, &[0_u8][..], 4_100_000), (2, &[1], 5_200_000), (3, &[0, 1], 13_300_000)]
+    {
+        let rule = GroupRule::Xor;
+        let group = NewGroup { rule, valid_until: TimestampNs::MAX, standby_until: None };
+        let (items, price) = (items.iter().copied().collect(), Micros::new(price));
+        let quote = QuoteBundles {
+            client_id: market.client_id(),
+            rfq,
+            group: BundleGroup::New(group),
+            bundles: vec![Bundle { items, price, latency_ms: 0 }],
+            signature: None,
+        };
+        market.apply(market.agents[number], Command::QuoteBundles(Box::new(quote)));
+    }
+    let agents = market.agents.clone();
+    let texts = |market: &Market| {
+        [agents[0], agents[1], agents[3]].map(|asker| market.explain(rfq, asker).unwrap().0)
+    };
+    assert!(texts(&market).iter().all(|text| !text.contains("4.10") && !text.contains("bundle 0")));
+
+    market.advance(WINDOW);
+    // Without the first the best is 6.70, without the second 6.70: both are paid more than they ask.
+    let payments = [8_100_000, 9_200_000];
+    let payments =
+        payments.map(|paid| ProposedPayment { low: Micros::new(paid), high: Micros::new(paid) });
+    let proposal = ProposeAllocation {
+        rfq,
+        winners: vec![0, 1],
+        surplus: Micros::new(10_700_000),
+        bound: Some(Micros::new(10_700_000)),
+        prices: None,
+        payments: payments.to_vec(),
+    };
+    let proposed = market.apply(AgentId::EXCHANGE, Command::ProposeAllocation(Box::new(proposal)));
+    assert!(matches!(proposed, Event::AllocationProposed(_)), "{proposed:?}");
+    market.advance(DurationNs::ZERO);
+    let [buyer, winner, loser] = texts(&market);
+    for seen in
+        ["gain the buyer 10.70", "proven to be the best", "by VCG", "4.10", "13.30", "below 9.30"]
+    {
+        assert!(buyer.contains(seen), "{seen} in {buyer}");
+    }
+    assert!(
+        winner.contains("by the best allocation there is") && winner.contains("8.10"),
+        "{winner}"
+    );
+    assert!(!winner.contains("5.20") && !winner.contains("13.30"), "{winner}");
+    assert!(loser.contains("(items 0,1)") && loser.contains("below 9.30"), "{loser}");
+    assert!(!loser.contains("4.10") && !loser.contains("10.70"), "{loser}");
 }
