@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::columns::{Columns, Setting, write_out};
 use crate::cuts::Cuts;
 use crate::greedy::Greedy;
-use crate::items::{Items, meets};
+use crate::items::meets;
 use crate::local_search::LocalSearch;
 use crate::prices::{FINE, Prices, Proven};
 use crate::problem::{Bid, BidId, Problem};
@@ -48,32 +48,7 @@ impl Solver {
         }
     }
 
-    /// Solves a problem in which all required items are awarded, or nothing is.
-    fn solve_whole(&mut self, problem: &Problem, config: &Config<'_>) -> Solution {
-        let nothing = |bound: i64| Solution {
-            winners: Vec::new(),
-            surplus: 0,
-            bound,
-            status: if bound == 0 { Status::Optimal } else { Status::Feasible },
-            prices: vec![0; problem.items().len()],
-        };
-        let Some((with_premiums, premiums)) = problem.with_premiums() else {
-            return nothing(problem.reserve_of(&Items::first(problem.items().len())));
-        };
-        let found = self.solve_freely(&with_premiums, config, &mut |_| {});
-        // A solution that is worth anything is worth at least the premiums.
-        let (surplus, bound) = (found.surplus - premiums, (found.bound - premiums).max(0));
-        let awarded = found.winners.iter().map(|bid| problem.bids()[bid.0 as usize].items);
-        let awarded = awarded.fold(Items::EMPTY, |all, items| all.union(&items));
-        let is_whole = awarded.intersection(problem.required()) == *problem.required();
-        if !is_whole || surplus < 0 {
-            return nothing(bound);
-        }
-        let status = if surplus == bound { Status::Optimal } else { Status::Feasible };
-        Solution { winners: found.winners, surplus, bound, status, ..nothing(0) }
-    }
-
-    fn solve_freely(
+    pub(crate) fn solve_freely(
         &mut self,
         problem: &Problem,
         config: &Config<'_>,
