@@ -158,8 +158,9 @@ pub struct BundleArgs {
     /// Award nothing unless every item is.
     #[arg(long, conflicts_with = "reserve")]
     pub all_items: bool,
-    /// How long after the close an allocation is sought: 1ms, 5s.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1ms")]
+    /// How long an allocation is sought at the most, once the problem is out: 5ms, 5s. It ends early
+    /// once nothing can be better; a problem leaves only when it is durable, which takes about 1ms.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5ms")]
     #[arg(conflicts_with = "reserve")]
     pub clearing: DurationNs,
     /// Let solvers from outside propose allocations: they learn the prices, the loads and the
