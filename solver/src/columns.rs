@@ -345,7 +345,7 @@ fn combinations(setting: &mut Setting, bids: &[(Column, u32)], capacity: u32, mo
             if load > capacity {
                 continue;
             }
-            let twice = with.items.intersection(&column.items);
+            let twice = with.items.and(&column.items);
             if setting.exact && !twice.is_empty() {
                 continue;
             }
@@ -357,7 +357,7 @@ fn combinations(setting: &mut Setting, bids: &[(Column, u32)], capacity: u32, mo
             if value <= with.value || value <= column.value {
                 continue;
             }
-            let items = with.items.union(&column.items);
+            let items = with.items.or(&column.items);
             let asked = with.asked + column.asked;
             let both = Column { items, value, asked, load, counted: UNCOUNTED };
             found.push((both, members | 1 << member));

@@ -267,7 +267,7 @@ fn translate(problem: &gavel_protocol::Problem) -> Option<Problem> {
     }
     for bundle in &problem.bundles {
         let bid = Bid {
-            items: Items::from_words(*bundle.items.words()),
+            items: bundle.items,
             score: amount(bundle.score)?,
             price: amount(bundle.price)?,
             group: Some(GroupId(bundle.group)),

@@ -246,8 +246,7 @@ impl Problem {
         for bid in &self.bids {
             problem.add_bid(*bid).ok()?;
         }
-        let premiums =
-            i64::try_from(premium).ok()?.checked_mul(i64::try_from(self.required.len()).ok()?)?;
+        let premiums = i64::try_from(premium).ok()?.checked_mul(i64::from(self.required.len()))?;
         Some((problem, premiums))
     }
 
@@ -320,11 +319,11 @@ impl Problem {
             if std::mem::replace(&mut seen[id.0 as usize], true) {
                 return None;
             }
-            let twice = covered.intersection(&bid.items);
+            let twice = covered.and(&bid.items);
             if self.cover == Cover::Exact && !twice.is_empty() {
                 return None;
             }
-            covered = covered.union(&bid.items);
+            covered = covered.or(&bid.items);
             surplus += self.value(*id) - self.reserve_of(&twice);
             if let Some(GroupId(group)) = bid.group {
                 let (take, most) = match self.groups[group as usize] {
@@ -335,7 +334,7 @@ impl Problem {
                 *used = used.checked_add(take).filter(|used| *used <= most)?;
             }
         }
-        let is_whole = self.required.intersection(&covered) == self.required;
+        let is_whole = self.required.is_within(&covered);
         (is_whole || winners.is_empty()).then_some(surplus)
     }
 }

@@ -25,8 +25,8 @@ impl Solver {
         // A solution that is worth anything is worth at least the premiums.
         let (surplus, bound) = (found.surplus - premiums, (found.bound - premiums).max(0));
         let awarded = found.winners.iter().map(|bid| problem.bids()[bid.0 as usize].items);
-        let awarded = awarded.fold(Items::EMPTY, |all, items| all.union(&items));
-        let is_whole = awarded.intersection(problem.required()) == *problem.required();
+        let awarded = awarded.fold(Items::EMPTY, |all, items| all.or(&items));
+        let is_whole = problem.required().is_within(&awarded);
         if !is_whole || surplus < 0 {
             return nothing(bound);
         }

@@ -46,7 +46,7 @@ fn related(draw: &mut Draw, size: Size, near: &[Vec<f64>]) -> Vec<Offer> {
         let value = |items: &Items| {
             let each = items.iter().map(usize::from);
             let sum: f64 = each.map(|item| shared[item] * (1.0 + own[item])).sum();
-            sum + (items.len() as f64).powf(1.0 + ADDITIVITY)
+            sum + f64::from(items.len()).powf(1.0 + ADDITIVITY)
         };
         let weights: Vec<_> = own.iter().map(|own| own + 0.5).collect();
         let first = grown(draw, near, &weights, |draw, _| draw.happens(MORE));
@@ -59,7 +59,7 @@ fn related(draw: &mut Draw, size: Size, near: &[Vec<f64>]) -> Vec<Offer> {
             };
             let mut only = vec![0.0; size.items];
             only[start] = 1.0;
-            let target = first.len();
+            let target = first.len() as usize;
             let other = grown_from(draw, near, &weights, start, |_, count| count < target);
             let other_worth = value(&other);
             let seen = bids.iter().any(|(items, _)| *items == other);
