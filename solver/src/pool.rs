@@ -28,8 +28,12 @@ use crate::solver::Solver;
 const RESERVED: Duration = Duration::from_micros(150);
 /// The least that is worth a search.
 const SEARCH_MIN: Duration = Duration::from_micros(20);
-/// What the first search gets of the time that is left, so that there is an answer even if the second
-/// one comes too late; and what both get, if payments are to be reckoned.
+/// The first turn of a problem, and how often that doubles: a hard problem with much time must not keep
+/// the others waiting.
+const SLICE_FIRST: Duration = Duration::from_millis(2);
+const SLICE_DOUBLINGS_MAX: u32 = 3;
+/// What the first search gets of the time that is left, so that there is an answer even if the next one
+/// comes too late; and what all get, if payments are to be reckoned.
 const FIRST_SHARE: u32 = 2;
 const PAYMENTS_SHARE: u32 = 2;
 
@@ -59,6 +63,9 @@ struct Shared {
 struct Job {
     problem: gavel_protocol::Problem,
     abort: Arc<AtomicBool>,
+    /// What was found so far, in so many turns.
+    found: Option<Solution>,
+    turns: u32,
 }
 
 impl SolverPool {
@@ -112,7 +119,7 @@ impl PoolHandle {
     pub fn pose(&self, problem: gavel_protocol::Problem) {
         let (rfq, abort) = (problem.posed.rfq, Arc::new(AtomicBool::new(false)));
         self.shared.aborts().insert(rfq, abort.clone());
-        if self.shared.queue.push(Job { problem, abort }).is_err() {
+        if self.shared.queue.push(Job { problem, abort, found: None, turns: 0 }).is_err() {
             self.shared.aborts().remove(&rfq);
             tracing::warn!(%rfq, "too many problems wait for solvers: this one is left out");
             return;
@@ -144,48 +151,56 @@ fn run(shared: &Shared, propose: &dyn Fn(ProposeAllocation)) {
             std::thread::park();
             continue;
         };
-        let answered = catch_unwind(AssertUnwindSafe(|| answer(&mut solver, &job, propose)));
-        if answered.is_err() {
-            tracing::error!(rfq = %job.problem.posed.rfq, "a solver has panicked over this problem");
-            solver = Solver::default();
+        let rfq = job.problem.posed.rfq;
+        match catch_unwind(AssertUnwindSafe(|| answer(&mut solver, job, propose))) {
+            Ok(unfinished) => {
+                if unfinished.is_some_and(|job| shared.queue.push(job).is_err()) {
+                    tracing::warn!(%rfq, "too many problems wait for solvers: one is given up");
+                }
+            }
+            Err(_) => {
+                tracing::error!(%rfq, "a solver has panicked over this problem");
+                solver = Solver::default();
+            }
         }
     }
 }
 
-/// Searches twice, each time as far as the time that is left allows, and proposes what it finds.
-fn answer(solver: &mut Solver, job: &Job, propose: &dyn Fn(ProposeAllocation)) {
+/// Searches for a while, and proposes what is new. Returns the job if there is time left and more to
+/// find: others have their turn before it goes on.
+fn answer(solver: &mut Solver, job: Job, propose: &dyn Fn(ProposeAllocation)) -> Option<Job> {
     let posed = &job.problem.posed;
     let Some(problem) = translate(&job.problem) else {
         tracing::warn!(rfq = %posed.rfq, "amounts too large for the exchange's solvers");
-        return;
+        return None;
     };
     let share = match posed.payment {
         PaymentRule::PayAsBid => 1,
         PaymentRule::Vcg | PaymentRule::Core => PAYMENTS_SHARE,
     };
-    let mut found: Option<Solution> = None;
-    for share in [share * FIRST_SHARE, share] {
-        let time = left(posed.ends_at) / share;
-        if time < SEARCH_MIN || job.abort.load(Ordering::Relaxed) {
-            break;
-        }
-        let start = found.as_ref().map_or(&[][..], |found| &found.winners);
-        let (budget, abort) = (Budget::Time(time), Some(&*job.abort));
-        let config = Config { budget, start, abort, ..Config::default() };
-        let solution = solver.solve(&problem, &config, &mut |_| {});
-        let proven = solution.status == Status::Optimal;
-        let is_news = found
-            .as_ref()
-            .is_none_or(|had| solution.surplus > had.surplus || solution.bound < had.bound);
-        if is_news {
-            propose(proposal(posed.rfq, &solution, Vec::new()));
-        }
-        found = Some(solution);
-        if proven {
-            break;
-        }
+    let first = if job.found.is_none() { FIRST_SHARE } else { 1 };
+    let slice = SLICE_FIRST.saturating_mul(1 << job.turns.min(SLICE_DOUBLINGS_MAX));
+    let time = (left(posed.ends_at) / (share * first)).min(slice);
+    if time < SEARCH_MIN || job.abort.load(Ordering::Relaxed) {
+        return None;
     }
-    let Some(found) = found.filter(|found| found.status == Status::Optimal) else { return };
+    let start = job.found.as_ref().map_or(&[][..], |found| &found.winners);
+    let config = Config {
+        budget: Budget::Time(time),
+        seed: u64::from(job.turns) + 1,
+        start,
+        abort: Some(&*job.abort),
+        ..Config::default()
+    };
+    let found = solver.solve(&problem, &config, &mut |_| {});
+    let is_news =
+        job.found.as_ref().is_none_or(|had| found.surplus > had.surplus || found.bound < had.bound);
+    if is_news {
+        propose(proposal(posed.rfq, &found, Vec::new()));
+    }
+    if found.status == Status::Feasible {
+        return Some(Job { found: Some(found), turns: job.turns + 1, ..job });
+    }
     // Each re-solve gets the same; those of the core are many, and mostly short.
     let solves = u32::try_from(found.winners.len()).unwrap_or(u32::MAX).saturating_add(1);
     let budget = Budget::Time(left(posed.ends_at) / solves);
@@ -193,6 +208,7 @@ fn answer(solver: &mut Solver, job: &Job, propose: &dyn Fn(ProposeAllocation)) {
     if !payments.is_empty() {
         propose(proposal(posed.rfq, &found, payments));
     }
+    None
 }
 
 /// Returns what a search within `budget` finds, or `None` if the problem's amounts are too large. If it
