@@ -1,7 +1,7 @@
 //! Quoting bundles for combinatorial RFQs.
 
 use gavel_matcher::{BundlesOfQuote, GroupAtClose, Owner, Quote, Rfq};
-use gavel_protocol::limits::BUNDLES_PER_RFQ_MAX;
+use gavel_protocol::limits::{BUNDLES_PER_ACCOUNT_MAX, BUNDLES_PER_RFQ_MAX};
 use gavel_protocol::{
     BundleGroup, BundleQuoted, BundlesQuoted, Event, IdKind, Items, Micros, NewGroup, Offer,
     QuoteBundles, QuoteId, RejectReason,
@@ -38,6 +38,11 @@ impl Exchange {
         if existing.is_none() && declined.is_none() {
             self.exposures.check_quote(asker.slots.account)?;
             self.rfqs.check_room(slot)?;
+        }
+        // By its own count: nobody can fill an RFQ alone, nor learn from that how many others there are.
+        let own = self.rfqs.books.at(book).bundles_of(asker.account);
+        if own + c.bundles.len() > BUNDLES_PER_ACCOUNT_MAX {
+            return Err(RejectReason::QuoteLimit);
         }
         if self.rfqs.books.at(book).len() + c.bundles.len() > BUNDLES_PER_RFQ_MAX {
             return Err(RejectReason::RfqFull);

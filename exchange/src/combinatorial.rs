@@ -2,7 +2,7 @@
 //! awarded, and every bundle that lost learns why.
 //!
 //! It goes on in steps of a bounded number of bundles. While proposals are taken, other business goes
-//! on; each of the other phases is one job, between whose steps nothing else takes effect.
+//! on; between the steps of the other phases nothing but other deadlines takes effect.
 
 use gavel_matcher::{Candidate, Fate, GroupAtClose, Phase, Quote, Rfq, load_of, units_of};
 use gavel_protocol::limits::STANDBYS_PER_RFQ_MAX;
@@ -104,6 +104,8 @@ impl Exchange {
         let bundles = u32::try_from(of_rfq.clearing.posed.len()).expect("fewer than 2^32");
         if bundles == 0 {
             self.rfqs.books.at_mut(book).clearing.bound = Some(Micros::ZERO);
+        }
+        if bundles == 0 || self.rfqs.books.at(book).clearing.is_again {
             return self.go_on(slot, Phase::Awarding(0));
         }
         let (id, now) = (self.rfqs.at(slot).id, self.clock.market_now());
@@ -125,6 +127,11 @@ impl Exchange {
     fn award_bundles(&mut self, slot: u32, next: u32, out: &mut Events<'_>) {
         let (rfq, book) = (*self.rfqs.at(slot), self.bundle_book(slot));
         if next == 0 {
+            if self.has_expired_winner(&rfq, book) {
+                // Nobody is held to what it signed for a shorter time: cleared again without proposals.
+                self.rfqs.books.at_mut(book).clear_again();
+                return self.go_on(slot, Phase::Posing(0));
+            }
             self.say_cleared(&rfq, book, out);
         }
         let clearing = &self.rfqs.books.at(book).clearing;
@@ -135,6 +142,18 @@ impl Exchange {
         }
         let phase = if end == winners { Phase::Telling(0) } else { Phase::Awarding(end) };
         self.go_on(slot, phase);
+    }
+
+    /// Returns whether an outage has moved the end of the clearing beyond what a winner's quote is firm
+    /// for.
+    fn has_expired_winner(&self, rfq: &Rfq, book: u32) -> bool {
+        let firm_until = self.clock.sequenced(self.decided_by(rfq));
+        let of_rfq = self.rfqs.books.at(book);
+        of_rfq.clearing.best.winners.iter().any(|winner| {
+            let place = of_rfq.clearing.places[*winner as usize];
+            let quote = self.rfqs.quote(of_rfq.group(of_rfq.at(place).group).quote);
+            quote.expect("invariant: a group is a live quote").offer.valid_until < firm_until
+        })
     }
 
     fn say_cleared(&mut self, rfq: &Rfq, book: u32, out: &mut Events<'_>) {
@@ -263,10 +282,13 @@ impl Exchange {
         } else if rfq.terms.disclosure == Disclosure::ClearingPrice
             && !is_used_up
             && !book.rules.free_disposal
+            && !book.rules.all_or_none
         {
             let gain = bundle.worth.raw() - posed.score.raw();
             let price = posed.price.raw() - (rivals - gain);
-            lost.price_to_win = (price > 0).then_some(Micros::new(price));
+            // Where it is above what was asked, the allocation itself was not the best.
+            let helps = price > 0 && price <= posed.price.raw();
+            lost.price_to_win = helps.then_some(Micros::new(price));
         }
         Some(lost)
     }
@@ -275,6 +297,8 @@ impl Exchange {
         let kept = self.rfqs.books.at(book).clearing.standbys.len();
         lost.reason == LossReason::BundleLost
             && !lost.lost_on.is_empty()
+            // What is awarded twice may be delivered by the other one: nobody is to be paid for it again.
+            && !self.rfqs.books.at(book).rules.free_disposal
             && kept < STANDBYS_PER_RFQ_MAX as usize
             && self.stands_by_until(lost.bundle.quote).is_some_and(|until| until > self.clock.now)
             && self.standbys.has_room(kept)

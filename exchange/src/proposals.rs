@@ -3,6 +3,7 @@
 //! with prices that prove it.
 
 use gavel_matcher::{Phase, Problem, worth_of};
+use gavel_protocol::limits::PRICE_CHECKS_PER_RFQ_MAX;
 use gavel_protocol::{
     AgentId, AllocationProposed, Event, Micros, PaymentRule, ProposeAllocation, RejectReason,
 };
@@ -39,6 +40,9 @@ impl Exchange {
         }
         let reached = surplus.max(book.clearing.best.surplus);
         let proven = match &c.prices {
+            Some(_) if book.clearing.price_checks >= PRICE_CHECKS_PER_RFQ_MAX => {
+                return Err(RejectReason::RfqFull);
+            }
             Some(prices) => {
                 let proven = problem.bound(prices, scratch).ok_or(RejectReason::FalseBound)?;
                 if c.bound.is_some_and(|claimed| claimed < proven) {
@@ -57,9 +61,13 @@ impl Exchange {
         let clearing = &mut book.clearing;
         let is_better = surplus > clearing.best.surplus;
         let proves_more = proven.is_some_and(|bound| clearing.bound.is_none_or(|b| bound < b));
-        let bound = [proven, clearing.bound].into_iter().flatten().min();
+        clearing.price_checks += u32::from(c.prices.is_some());
+        // What was believed and is exceeded was no bound.
+        let before = clearing.bound.filter(|bound| *bound >= reached);
+        let bound = [proven, before].into_iter().flatten().min();
         // Payments are reckoned for these winners, and only for the best there are.
-        let is_paid = !c.payments.is_empty() && bound == Some(surplus);
+        let is_best = surplus >= clearing.best.surplus;
+        let is_paid = !c.payments.is_empty() && is_best && bound == Some(surplus);
         let brings_payments = is_paid && clearing.best.payments.is_empty();
         if !is_better && !proves_more && !brings_payments {
             return Err(RejectReason::NotBetter);

@@ -128,7 +128,8 @@ impl Exchange {
         let target = self.resolve(asker, c.target).ok_or(RejectReason::UnknownQuote)?;
         let quote = *self.own_quote(asker, target)?;
         let slot = self.open_rfq_slot(quote.rfq)?;
-        if self.is_past_cutoff(self.rfqs.at(slot)) {
+        let rfq = self.rfqs.at(slot);
+        if rfq.closed || self.is_past_cutoff(rfq) {
             return Err(RejectReason::TooLate);
         }
         self.end_quote(quote.id, CancelCause::Agent, out);

@@ -7,6 +7,7 @@ use gavel_protocol::{
     Disclosure, Event, Items, LossReason, Micros, QuoteId, QuoteRef, Ranked, RankedResult, RfqId,
     RfqTerms, StandbyEnded,
 };
+use gavel_settlement::limits::CONTRACTS_OPEN_MAX;
 use gavel_settlement::{Contract, return_bond};
 use rkyv::{Archive, Deserialize, Serialize};
 use slab::Slab;
@@ -305,11 +306,19 @@ impl Exchange {
             let Some((covered, gain, total)) = self.together(&chosen) else { continue };
             let enough = !group.all_or_none || covered == items;
             let nothing_yet = best.is_empty() && !chosen.is_empty();
-            if enough && (gain > best_gain || nothing_yet) && payable(Some(total)) {
+            let has_room = self.has_room_to_divide(chosen.len());
+            if enough && has_room && (gain > best_gain || nothing_yet) && payable(Some(total)) {
                 (best, best_gain) = (chosen, gain);
             }
         }
         best
+    }
+
+    /// Returns whether there is room for so many contracts in place of one, beside those that open RFQs
+    /// may still become.
+    fn has_room_to_divide(&self, into: usize) -> bool {
+        let others = self.exposures.promised() + self.contracts.len() as u64;
+        others + into as u64 <= u64::from(CONTRACTS_OPEN_MAX) + 1
     }
 
     /// Returns what bundles that stand by award, gain and cost together, if they go together.

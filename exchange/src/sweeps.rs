@@ -68,7 +68,7 @@ impl Exchange {
             }
             let rfq = self.rfqs.slot(quote.rfq);
             let rfq = self.rfqs.at(rfq.expect("invariant: a quote ends with its RFQ"));
-            if quote.declined.is_none() && now < rfq.cutoff_at() {
+            if quote.declined.is_none() && !rfq.closed && now < rfq.cutoff_at() {
                 found[count] = quote.id;
                 count += 1;
             }

@@ -344,7 +344,7 @@ impl Splitter<'_> {
 
     /// Passes bundles of a problem to solvers.
     fn pose(&mut self, posed: &BundlesPosed, bundles: &[PosedBundle]) {
-        if self.fan_out.problems.add(posed.rfq, bundles) {
+        if self.fan_out.problems.add(posed, bundles) {
             let (rfq, first, bundles) = (posed.rfq, posed.first, bundles.to_vec());
             let bundles = ProblemBundles { rfq, first, bundles };
             let event = PublicEvent::ProblemBundles(Box::new(bundles));

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use gavel_protocol::{
-    BundleTerms, ClearingStarted, PosedBundle, PosedItem, Problem, ProblemPosed, RfqId,
+    BundleTerms, BundlesPosed, ClearingStarted, PosedBundle, PosedItem, Problem, ProblemPosed,
+    RfqId,
 };
 use rustc_hash::FxBuildHasher;
 
@@ -64,9 +65,11 @@ impl Problems {
     }
 
     /// Adds bundles to a problem. Returns whether solvers from outside may see them.
-    pub fn add(&self, rfq: RfqId, bundles: &[PosedBundle]) -> bool {
+    pub fn add(&self, posed: &BundlesPosed, bundles: &[PosedBundle]) -> bool {
         let mut state = lock(&self.0);
-        let Some(pending) = state.open.get_mut(&rfq) else { return false };
+        let Some(pending) = state.open.get_mut(&posed.rfq) else { return false };
+        // It may be posed anew, because quotes have expired.
+        pending.bundles.truncate(posed.first as usize);
         pending.bundles.extend_from_slice(bundles);
         pending.terms.external_solvers
     }

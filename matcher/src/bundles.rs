@@ -6,17 +6,17 @@ use core::hint::black_box;
 
 use gavel_protocol::limits::{BUNDLES_PER_RFQ_MAX, ITEMS_MAX};
 use gavel_protocol::{
-    AgentId, Bundle, BundleRef, BundleTerms, DurationNs, GroupRule, Item, Items, LossReason,
-    Micros, PaymentRule, PosedBundle, PosedItem, PriceBand, ProposedPayment, PublicBundleTerms,
-    PublicItem, QuoteId, Scoring,
+    AccountId, AgentId, Bundle, BundleRef, BundleTerms, DurationNs, GroupRule, Item, Items,
+    LossReason, Micros, PaymentRule, PosedBundle, PosedItem, PriceBand, ProposedPayment,
+    PublicBundleTerms, PublicItem, QuoteId, Scoring,
 };
 use hashbrown::HashMap;
 use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 use slab::Slab;
 
-use crate::allocation::{Problem, Scratch, worth_of};
-use crate::first_answer::FirstAnswer;
+use crate::allocation::{Problem, Scratch, load_of, worth_of};
+use crate::first_answer::{FirstAnswer, units_of};
 use crate::owner::Owner;
 
 /// A group of bundles: one quote.
@@ -107,6 +107,10 @@ pub struct BundleClearing {
     pub places: Vec<u32>,
     /// Groups in the problem.
     pub groups: u32,
+    /// Whether it is cleared for the second time, without proposals.
+    pub is_again: bool,
+    /// Proposals whose prices were checked.
+    pub price_checks: u32,
     /// The first answer, while bundles are being posed.
     first: FirstAnswer,
     /// The best allocation so far.
@@ -185,6 +189,8 @@ impl BundleClearing {
             posed: Vec::with_capacity(BUNDLES_PER_RFQ_MAX),
             places: Vec::with_capacity(BUNDLES_PER_RFQ_MAX),
             groups: 0,
+            is_again: false,
+            price_checks: 0,
             first: FirstAnswer::new(),
             best: Allocation {
                 winners: Vec::with_capacity(ITEMS_MAX),
@@ -201,6 +207,7 @@ impl BundleClearing {
     fn clear(&mut self) {
         (self.phase, self.groups, self.bound) = (Phase::Posing(0), 0, None);
         (self.contracts, self.paid) = (0, Micros::ZERO);
+        (self.is_again, self.price_checks) = (false, 0);
         self.posed.clear();
         self.places.clear();
         self.standbys.clear();
@@ -300,6 +307,12 @@ impl BundleBook {
     /// Returns whether there is no bundle.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
+    }
+
+    /// Returns how many bundles an account has.
+    pub fn bundles_of(&self, account: AccountId) -> usize {
+        let mine = self.groups.iter().flatten().filter(|group| group.owner.account == account);
+        mine.map(|group| group.bundles as usize).sum()
     }
 
     /// Returns the groups, each where it is.
@@ -416,7 +429,9 @@ impl BundleBook {
             band.admits(offer.price, units)
         });
         let above = (score > worth || !is_in_band).then_some(LossReason::AboveReserve);
-        if let Some(reason) = group.at_close.barred.or(above) {
+        let (units, most) = units_of(group.rule, || load_of(&self.posed_items, &offer.items));
+        let too_large = (units > most).then_some(LossReason::Unfillable);
+        if let Some(reason) = group.at_close.barred.or(above).or(too_large) {
             self.bundles[slot].fate = Fate::Barred(reason);
             return;
         }
@@ -434,6 +449,19 @@ impl BundleBook {
         let gain = worth.minus(score).expect("a score is at most the worth here");
         let (problem, clearing) = self.problem_and_clearing();
         clearing.first.add(&problem, posed_as, gain);
+    }
+
+    /// Forgets the problem and all answers, to clear once more without proposals.
+    pub fn clear_again(&mut self) {
+        self.clearing.clear();
+        self.clearing.is_again = true;
+        self.accounts.clear();
+        for group in self.groups.iter_mut().flatten() {
+            group.at_close = GroupAtClose::default();
+        }
+        for (_, bundle) in &mut self.bundles {
+            bundle.fate = Fate::Open;
+        }
     }
 
     /// Ends the construction of the first answer, which is the best so far.

@@ -5,8 +5,8 @@ use gavel_protocol::limits::INVITED_MAX;
 /// Open RFQs the core can hold.
 pub const RFQS_OPEN_MAX: u32 = 65_536;
 
-/// Combinatorial RFQs that can be open: each may hold half a megabyte of bundles.
-pub const BUNDLE_RFQS_OPEN_MAX: usize = 1_024;
+/// Combinatorial RFQs that can be open: a full one takes a megabyte and a half.
+pub const BUNDLE_RFQS_OPEN_MAX: usize = 256;
 
 /// Quotes one RFQ may collect before further ones are rejected `RfqFull`.
 pub const QUOTES_PER_RFQ_MAX: u32 = 4_096;

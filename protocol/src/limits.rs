@@ -21,6 +21,12 @@ pub const ITEMS_MAX: usize = 256;
 /// Bundles of one command.
 pub const BUNDLES_PER_COMMAND_MAX: usize = 256;
 
+/// Bundles of one account for one RFQ: a sixteenth of all.
+pub const BUNDLES_PER_ACCOUNT_MAX: usize = 256;
+
+/// Proposals for one RFQ whose prices are checked: each check looks at every item of every bundle.
+pub const PRICE_CHECKS_PER_RFQ_MAX: u32 = 16;
+
 /// Bundles that one RFQ may collect.
 pub const BUNDLES_PER_RFQ_MAX: usize = 4_096;
 

@@ -298,7 +298,7 @@ reasons! {
             "the agent has quoted as often as it may in this second",
             "wait a second and quote slower";
         148 QuoteLimit transient
-            "the account has as many live quotes as it may",
+            "the account has as many live quotes, or bundles for this RFQ, as it may",
             "wait until an RFQ closes, or cancel a quote";
         149 ContractLimit transient
             "the account has as many open contracts as it may",

@@ -8,7 +8,8 @@
 
 use gavel_client::NewRfq;
 use gavel_protocol::limits::{
-    BUNDLES_PER_COMMAND_MAX, BUNDLES_PER_RFQ_MAX, CLEARING_MAX, ITEMS_MAX, LOAD_MAX,
+    BUNDLES_PER_ACCOUNT_MAX, BUNDLES_PER_COMMAND_MAX, BUNDLES_PER_RFQ_MAX, CLEARING_MAX, ITEMS_MAX,
+    LOAD_MAX,
 };
 use gavel_protocol::*;
 use gavel_tests::{Raw, World, bundle, closed_with, group, now, rfq, rfq_for_items, standing};
@@ -337,21 +338,27 @@ async fn an_rfq_takes_so_many_bundles_and_no_more() {
     let opening = NewRfq { terms, invited: Vec::new(), dutch: None, bundles };
     let rfq = buyer.open_rfq(opening).await.unwrap().rfq;
     let offered = |count| vec![bundle(&[1], 1_000_000); count];
-    let all = offered(BUNDLES_PER_COMMAND_MAX);
-    let first = provider.quote_bundles(rfq, group(GroupRule::Xor), all.clone()).await.unwrap();
+    // An account takes up a sixteenth of it at the most, by its own count.
+    let most = BUNDLES_PER_ACCOUNT_MAX - 1;
+    let first = provider.quote_bundles(rfq, group(GroupRule::Xor), offered(most)).await.unwrap();
     let more = BundleGroup::Existing(first);
-    for _ in 2..BUNDLES_PER_RFQ_MAX / BUNDLES_PER_COMMAND_MAX {
-        provider.quote_bundles(rfq, more, all.clone()).await.unwrap();
-    }
-    provider.quote_bundles(rfq, more, offered(BUNDLES_PER_COMMAND_MAX - 1)).await.unwrap();
-    let full = Some(RejectReason::RfqFull);
     let refused = provider.quote_bundles(rfq, more, offered(2)).await.unwrap_err();
-    assert_eq!(refused.reason(), full, "all of them, or none");
+    assert_eq!(refused.reason(), Some(RejectReason::QuoteLimit), "all of them, or none");
     let last = provider.quote_bundles(rfq, group(GroupRule::Or(3)), offered(1)).await.unwrap();
     let refused = provider.quote_bundles(rfq, more, offered(1)).await.unwrap_err();
-    assert_eq!(refused.reason(), full);
+    assert_eq!(refused.reason(), Some(RejectReason::QuoteLimit));
     provider.cancel_quote(last).await.unwrap();
     provider.quote_bundles(rfq, more, offered(1)).await.unwrap();
+
+    let others = BUNDLES_PER_RFQ_MAX / BUNDLES_PER_ACCOUNT_MAX - 1;
+    for _ in 0..others {
+        let (other, _) = world.agent().await;
+        let all = offered(BUNDLES_PER_ACCOUNT_MAX);
+        other.quote_bundles(rfq, group(GroupRule::Xor), all).await.unwrap();
+    }
+    let (late, _) = world.agent().await;
+    let refused = late.quote_bundles(rfq, group(GroupRule::Xor), offered(1)).await.unwrap_err();
+    assert_eq!(refused.reason(), Some(RejectReason::RfqFull));
     world.stop().await;
 }
 

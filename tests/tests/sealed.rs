@@ -11,6 +11,7 @@ use std::io::{Read as _, Write};
 use std::sync::{Arc, Mutex};
 
 use gavel_client::{Client, NewRfq, SigningKey};
+use gavel_protocol::limits::BUNDLES_PER_ACCOUNT_MAX;
 use gavel_protocol::*;
 use gavel_tests::{Raw, World, bundle, group, now, rfq, rfq_for_items, standing};
 use quinn::RecvStream;
@@ -126,10 +127,13 @@ async fn answer_with_bundles(others: &[Client; 3], rfq: RfqId) {
     for other in [first, second] {
         let kept = vec![bundle(&[0, 1], 1_000_000), bundle(&[2], 30_000_000)];
         let kept = other.quote_bundles(rfq, group(GroupRule::Xor), kept).await.unwrap();
-        let more = vec![bundle(&[0, 1, 2], 2_000_000); 256];
+        let more = vec![bundle(&[0, 1, 2], 2_000_000); BUNDLES_PER_ACCOUNT_MAX - 3];
         other.quote_bundles(rfq, BundleGroup::Existing(kept), more).await.unwrap();
         let gone = vec![bundle(&[1], 1)];
         let gone = other.quote_bundles(rfq, group(GroupRule::Or(2)), gone).await.unwrap();
+        let above = vec![bundle(&[2], 1)];
+        let above = other.quote_bundles(rfq, BundleGroup::Existing(kept), above).await.unwrap_err();
+        assert_eq!(above.reason(), Some(RejectReason::QuoteLimit));
         other.cancel_quote(gone).await.unwrap();
     }
     third.decline_rfq(rfq, NoQuoteReason::Policy).await.unwrap();
