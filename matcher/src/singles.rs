@@ -8,8 +8,10 @@
 //! looked at, in the order of their numbers and if they are the best way out so far: with such groups
 //! it would be a knapsack problem, and the answer may be less than the best.
 
+use alloc::collections::BinaryHeap;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use gavel_protocol::limits::{BUNDLES_PER_RFQ_MAX, ITEMS_MAX};
 use gavel_protocol::{GroupRule, Micros, PosedBundle};
@@ -80,6 +82,8 @@ pub(crate) struct Assignment {
     item_price: Vec<i64>,
     groups: Vec<GroupState>,
     reached: Vec<Reached>,
+    /// What paths to these cost, and their places, the least first.
+    open: BinaryHeap<Reverse<(i64, usize)>>,
     /// Items whose edges have been looked at, and what the path to them costs.
     visited: Vec<(usize, i64)>,
 }
@@ -108,6 +112,7 @@ impl Assignment {
             item_price: Vec::with_capacity(ITEMS_MAX),
             groups: vec![GroupState::default(); BUNDLES_PER_RFQ_MAX],
             reached: Vec::with_capacity(BUNDLES_PER_RFQ_MAX),
+            open: BinaryHeap::with_capacity(BUNDLES_PER_RFQ_MAX),
             visited: Vec::with_capacity(ITEMS_MAX),
         }
     }
@@ -224,17 +229,15 @@ impl Assignment {
         self.item_price[item] = most.max(0);
         self.reached.clear();
         self.visited.clear();
+        self.open.clear();
         let (mut at, mut cost) = (item, 0);
+        let mut way_out = (self.item_price[item], item);
         let (end_cost, end) = loop {
             self.visited.push((at, cost));
+            way_out = way_out.min((cost + self.item_price[at], at));
             self.look_from(at, cost);
-            let ways_out = self.visited.iter();
-            let ways_out = ways_out.map(|(at, cost)| (cost + self.item_price[*at], *at));
-            let (out_cost, out) = ways_out.min().expect("the item itself was visited");
-            let open = (0..self.reached.len()).filter(|place| !self.reached[*place].is_final);
-            let next = open.min_by_key(|place| self.reached[*place].cost);
-            let next = next.filter(|place| self.reached[*place].cost < out_cost);
-            let Some(next) = next else { break (out_cost, End::WayOut(out)) };
+            let next = self.nearest().filter(|place| self.reached[*place].cost < way_out.0);
+            let Some(next) = next else { break (way_out.0, End::WayOut(way_out.1)) };
             let reached = &mut self.reached[next];
             reached.is_final = true;
             cost = reached.cost;
@@ -250,6 +253,18 @@ impl Assignment {
         }
     }
 
+    /// Returns the cheapest of the groups to which a cheaper path may still be found.
+    fn nearest(&mut self) -> Option<usize> {
+        while let Some(Reverse((cost, place))) = self.open.pop() {
+            // What has become cheaper stands there twice.
+            let reached = &self.reached[place];
+            if !reached.is_final && reached.cost == cost {
+                return Some(place);
+            }
+        }
+        None
+    }
+
     fn look_from(&mut self, item: usize, cost: i64) {
         for edge in self.edges_of(item) {
             let Edge { group, gain, .. } = self.edges[edge];
@@ -258,12 +273,16 @@ impl Assignment {
             let found = Reached { group, cost, edge, from: item, is_final: false };
             match (state.place as usize).checked_sub(1) {
                 None => {
+                    self.open.push(Reverse((cost, self.reached.len())));
                     self.reached.push(found);
                     state.place = u32::try_from(self.reached.len()).expect("fewer than 2^32");
                 }
                 Some(known) if self.reached[known].is_final => {}
                 Some(known) if self.reached[known].cost <= found.cost => {}
-                Some(known) => self.reached[known] = found,
+                Some(known) => {
+                    self.open.push(Reverse((cost, known)));
+                    self.reached[known] = found;
+                }
             }
         }
     }
