@@ -210,9 +210,13 @@ fn opened(opened: &RfqOpened, view: &View<'_>, names: &Names) -> String {
     let terms = &opened.terms;
     let buyer = names.agent(opened.buyer);
     let window = seconds(terms.window.nanos());
-    let mut text = format!("{buyer} asks for {}, for {window} s", units(terms.quantity));
+    let (what, each) = match &view.opening().command.bundles {
+        Some(bundles) => (items(bundles.items.len()), "in all"),
+        None => (units(terms.quantity), "each"),
+    };
+    let mut text = format!("{buyer} asks for {what}, for {window} s");
     if view.shows_all_terms() {
-        text = format!("{text}, at {} {} each at the most", terms.reserve, terms.currency);
+        text = format!("{text}, at {} {} {each} at the most", terms.reserve, terms.currency);
     }
     match view.opening().command.signature {
         Some(_) => text + ", signed",
@@ -233,6 +237,9 @@ fn offer(offer: &Offer) -> String {
 
 fn closed(closed: &RfqClosed, view: &View<'_>) -> String {
     let result = match closed.result {
+        RfqResult::Awarded if view.opening().command.bundles.is_some() => {
+            format!("it closes: {} awarded", items(closed.awarded as usize))
+        }
         RfqResult::Awarded => format!("it closes: {} awarded", units(closed.awarded)),
         RfqResult::Passed => "it closes: nothing is awarded".into(),
         RfqResult::Canceled => "it is over: its buyer has canceled it".into(),
@@ -286,6 +293,10 @@ fn reach(capability: Option<CapabilityId>) -> String {
 
 fn units(quantity: u32) -> String {
     if quantity == 1 { "1 unit".into() } else { format!("{quantity} units") }
+}
+
+fn items(count: usize) -> String {
+    if count == 1 { "1 item".into() } else { format!("{count} items") }
 }
 
 /// Returns nanoseconds as seconds, exactly to the millisecond.

@@ -388,9 +388,17 @@ fn a_clearing_of_bundles_is_explained_to_each_as_far_as_it_may_know() {
     assert!(matches!(proposed, Event::AllocationProposed(_)), "{proposed:?}");
     market.advance(DurationNs::ZERO);
     let [buyer, winner, loser] = texts(&market);
-    for seen in
-        ["gain the buyer 10.70", "proven to be the best", "by VCG", "4.10", "13.30", "below 9.30"]
-    {
+    for seen in [
+        "asks for 2 items",
+        "20.00 USD in all",
+        "2 items awarded",
+        "gain the buyer 10.70",
+        "proven to be the best",
+        "by VCG",
+        "4.10",
+        "13.30",
+        "below 9.30",
+    ] {
         assert!(buyer.contains(seen), "{seen} in {buyer}");
     }
     assert!(
