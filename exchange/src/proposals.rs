@@ -65,9 +65,10 @@ impl Exchange {
         // What was believed and is exceeded was no bound.
         let before = clearing.bound.filter(|bound| *bound >= reached);
         let bound = [proven, before].into_iter().flatten().min();
-        // Payments are reckoned for these winners, and only for the best there are.
-        let is_best = surplus >= clearing.best.surplus;
-        let is_paid = !c.payments.is_empty() && is_best && bound == Some(surplus);
+        // Payments are reckoned for these winners, and only for the best there are. Where nothing is
+        // gained, nobody is paid more than it asks.
+        let gains = surplus > Micros::ZERO && surplus >= clearing.best.surplus;
+        let is_paid = !c.payments.is_empty() && gains && bound == Some(surplus);
         let brings_payments = is_paid && clearing.best.payments.is_empty();
         if !is_better && !proves_more && !brings_payments {
             return Err(RejectReason::NotBetter);
@@ -84,7 +85,6 @@ impl Exchange {
             }
         }
         let best = &clearing.best;
-        // Where nothing is gained, nobody is paid more than it asks.
         let is_settled = book.rules.payment == PaymentRule::PayAsBid
             || !best.payments.is_empty()
             || best.surplus == Micros::ZERO;
