@@ -63,6 +63,8 @@ struct Shared {
 struct Job {
     problem: gavel_protocol::Problem,
     abort: Arc<AtomicBool>,
+    /// The problem in the solver's own terms, from the first turn on.
+    translated: Option<Problem>,
     /// What was found so far, in so many turns.
     found: Option<Solution>,
     turns: u32,
@@ -119,7 +121,12 @@ impl PoolHandle {
     pub fn pose(&self, problem: gavel_protocol::Problem) {
         let (rfq, abort) = (problem.posed.rfq, Arc::new(AtomicBool::new(false)));
         self.shared.aborts().insert(rfq, abort.clone());
-        if self.shared.queue.push(Job { problem, abort, found: None, turns: 0 }).is_err() {
+        if self
+            .shared
+            .queue
+            .push(Job { problem, abort, translated: None, found: None, turns: 0 })
+            .is_err()
+        {
             self.shared.aborts().remove(&rfq);
             tracing::warn!(%rfq, "too many problems wait for solvers: this one is left out");
             return;
@@ -168,9 +175,9 @@ fn run(shared: &Shared, propose: &dyn Fn(ProposeAllocation)) {
 
 /// Searches for a while, and proposes what is new. Returns the job if there is time left and more to
 /// find: others have their turn before it goes on.
-fn answer(solver: &mut Solver, job: Job, propose: &dyn Fn(ProposeAllocation)) -> Option<Job> {
+fn answer(solver: &mut Solver, mut job: Job, propose: &dyn Fn(ProposeAllocation)) -> Option<Job> {
     let posed = &job.problem.posed;
-    let Some(problem) = translate(&job.problem) else {
+    let Some(problem) = job.translated.take().or_else(|| translate(&job.problem)) else {
         tracing::warn!(rfq = %posed.rfq, "amounts too large for the exchange's solvers");
         return None;
     };
@@ -199,7 +206,8 @@ fn answer(solver: &mut Solver, job: Job, propose: &dyn Fn(ProposeAllocation)) ->
         propose(proposal(posed.rfq, &found, Vec::new()));
     }
     if found.status == Status::Feasible {
-        return Some(Job { found: Some(found), turns: job.turns + 1, ..job });
+        let (translated, found) = (Some(problem), Some(found));
+        return Some(Job { translated, found, turns: job.turns + 1, ..job });
     }
     // Each re-solve gets the same; those of the core are many, and mostly short.
     let solves = u32::try_from(found.winners.len()).unwrap_or(u32::MAX).saturating_add(1);
