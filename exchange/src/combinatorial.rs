@@ -4,7 +4,7 @@
 //! It goes on in steps of a bounded number of bundles. While proposals are taken, other business goes
 //! on; between the steps of the other phases nothing but other deadlines takes effect.
 
-use gavel_matcher::{Candidate, Fate, GroupAtClose, Phase, Quote, Rfq, load_of, units_of};
+use gavel_matcher::{BundleBook, Candidate, Fate, GroupAtClose, Phase, Rfq, load_of, units_of};
 use gavel_protocol::limits::STANDBYS_PER_RFQ_MAX;
 use gavel_protocol::{
     BundleAward, BundleLost, BundlesPosed, ClearingStarted, Disclosure, Event, Items, LossReason,
@@ -204,8 +204,7 @@ impl Exchange {
         let book = self.rfqs.books.at(book);
         let bundle = book.at(place);
         let group = book.group(bundle.group);
-        let quote: &Quote =
-            self.rfqs.quote(group.quote).expect("invariant: a group is a live quote");
+        let quote = self.rfqs.quote(group.quote).expect("invariant: a group is a live quote");
         Candidate {
             owner: group.owner,
             quote: QuoteRef::Bundle(book.name(place)),
@@ -388,7 +387,7 @@ impl Exchange {
             });
             let (items, quantity) = (bundle.offer.items, of_rfq.quantity_of(&bundle.offer.items));
             let of_bundle = BundleStandby { items, gain, quantity, units, left };
-            let until: Option<TimestampNs> = candidate.offer.standby_until;
+            let until = candidate.offer.standby_until;
             let mut standby = Standby::new(rfq.id, candidate, LossReason::BundleLost, rank);
             standby.bundle = Some(of_bundle);
             let slot = self.standbys.add(standby);
@@ -399,7 +398,7 @@ impl Exchange {
 }
 
 /// Returns the rule that payments follow: as bid, unless a solver has reckoned them.
-fn paid_by(book: &gavel_matcher::BundleBook) -> PaymentRule {
+fn paid_by(book: &BundleBook) -> PaymentRule {
     match book.clearing.best.payments.is_empty() {
         true => PaymentRule::PayAsBid,
         false => book.rules.payment,

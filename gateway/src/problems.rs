@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use gavel_protocol::{
-    BundleTerms, BundlesPosed, ClearingStarted, PosedBundle, PosedItem, Problem, ProblemPosed,
-    RfqId,
+    BundleTerms, BundlesPosed, ClearingStarted, PosedBundle, Problem, ProblemPosed, RfqId,
 };
 use rustc_hash::FxBuildHasher;
 
@@ -36,7 +35,7 @@ struct State {
 struct Pending {
     terms: Box<BundleTerms>,
     bundles: Vec<PosedBundle>,
-    /// The problem, once it is out.
+    /// The problem, if it came out before there were solvers.
     posed: Option<ProblemPosed>,
 }
 
@@ -50,10 +49,10 @@ impl Problems {
     /// Lets `solvers` solve the problems, those first that are out already.
     pub fn set_solvers(&self, solvers: Box<dyn Solvers>) {
         let mut state = lock(&self.0);
-        for pending in state.open.values() {
-            if let Some(posed) = &pending.posed {
-                let bundles = pending.bundles.clone();
-                solvers.pose(Problem { posed: posed.clone(), bundles });
+        for pending in state.open.values_mut() {
+            if let Some(posed) = pending.posed.take() {
+                let bundles = std::mem::take(&mut pending.bundles);
+                solvers.pose(Problem { posed, bundles });
             }
         }
         state.solvers = Some(solvers);
@@ -80,25 +79,13 @@ impl Problems {
         let mut state = lock(&self.0);
         let State { open, solvers } = &mut *state;
         let pending = open.get_mut(&started.rfq)?;
-        let terms = &pending.terms;
-        let item = |item: &gavel_protocol::Item| {
-            let reserve = item.worth().unwrap_or_default();
-            PosedItem { load: item.load, reserve }
-        };
-        let posed = ProblemPosed {
-            rfq: started.rfq,
-            ends_at: started.ends_at,
-            items: terms.items.iter().map(item).collect(),
-            free_disposal: terms.free_disposal,
-            all_or_none: terms.all_or_none,
-            payment: terms.payment,
-            external_solvers: terms.external_solvers,
-            bundles: started.bundles,
-            groups: started.groups,
-        };
-        pending.posed = Some(posed.clone());
-        if let Some(solvers) = solvers {
-            solvers.pose(Problem { posed: posed.clone(), bundles: pending.bundles.clone() });
+        let posed = ProblemPosed::of(&pending.terms, started)?;
+        match solvers {
+            Some(solvers) => {
+                let bundles = std::mem::take(&mut pending.bundles);
+                solvers.pose(Problem { posed: posed.clone(), bundles });
+            }
+            None => pending.posed = Some(posed.clone()),
         }
         pending.terms.external_solvers.then_some(posed)
     }

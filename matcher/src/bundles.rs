@@ -109,7 +109,7 @@ pub struct BundleClearing {
     pub groups: u32,
     /// Whether it is cleared for the second time, without proposals.
     pub is_again: bool,
-    /// Proposals whose prices were checked.
+    /// Proposals with prices that were accepted.
     pub price_checks: u32,
     /// The first answer, while bundles are being posed.
     first: FirstAnswer,
@@ -167,7 +167,7 @@ pub struct BundleRules {
     pub all_or_none: bool,
     /// How payments follow from the allocation.
     pub payment: PaymentRule,
-    /// How long after the close an allocation is sought.
+    /// How long an allocation is sought, once the problem is out.
     pub clearing_within: DurationNs,
     /// Whether solvers from outside may propose allocations.
     pub external_solvers: bool,
@@ -256,10 +256,8 @@ impl BundleBook {
         self.items.clear();
         self.items.extend_from_slice(items);
         self.posed_items.clear();
-        self.posed_items.extend(items.iter().map(|item| PosedItem {
-            load: item.load,
-            reserve: item.worth().expect("invariant: reserves that fit were checked"),
-        }));
+        let posed = |item| PosedItem::of(item).expect("invariant: reserves that fit were checked");
+        self.posed_items.extend(items.iter().map(posed));
         self.groups.clear();
         self.bundles.clear();
         self.order.clear();
@@ -268,9 +266,8 @@ impl BundleBook {
 
     /// Returns what everybody may know of what is asked for.
     pub fn public_terms(&self) -> PublicBundleTerms {
-        let public = |item: &Item| PublicItem { quantity: item.quantity, load: item.load };
         PublicBundleTerms {
-            items: self.items.iter().map(public).collect(),
+            items: self.items.iter().map(PublicItem::of).collect(),
             free_disposal: self.rules.free_disposal,
             all_or_none: self.rules.all_or_none,
             payment: self.rules.payment,
@@ -313,11 +310,6 @@ impl BundleBook {
     pub fn bundles_of(&self, account: AccountId) -> usize {
         let mine = self.groups.iter().flatten().filter(|group| group.owner.account == account);
         mine.map(|group| group.bundles as usize).sum()
-    }
-
-    /// Returns the groups, each where it is.
-    pub fn groups(&self) -> &[Option<BundlesOfQuote>] {
-        &self.groups
     }
 
     /// Adds a group without bundles, and returns where it is.

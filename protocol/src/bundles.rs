@@ -533,12 +533,42 @@ impl Item {
     }
 }
 
+impl PublicItem {
+    /// Returns what everybody may know of an item.
+    pub fn of(item: &Item) -> Self {
+        Self { quantity: item.quantity, load: item.load }
+    }
+}
+
+impl PosedItem {
+    /// Returns an item as solvers see it, or `None` if its reserve does not fit.
+    pub fn of(item: &Item) -> Option<Self> {
+        Some(Self { load: item.load, reserve: item.worth()? })
+    }
+}
+
+impl ProblemPosed {
+    /// Returns the problem of an RFQ that is being cleared, or `None` if a reserve does not fit.
+    pub fn of(terms: &BundleTerms, started: &ClearingStarted) -> Option<Self> {
+        Some(Self {
+            rfq: started.rfq,
+            ends_at: started.ends_at,
+            items: terms.items.iter().map(PosedItem::of).collect::<Option<_>>()?,
+            free_disposal: terms.free_disposal,
+            all_or_none: terms.all_or_none,
+            payment: terms.payment,
+            external_solvers: terms.external_solvers,
+            bundles: started.bundles,
+            groups: started.groups,
+        })
+    }
+}
+
 impl PublicBundleTerms {
     /// Returns what everybody may know of a combinatorial RFQ.
     pub fn of(terms: &BundleTerms) -> Self {
-        let public = |item: &Item| PublicItem { quantity: item.quantity, load: item.load };
         Self {
-            items: terms.items.iter().map(public).collect(),
+            items: terms.items.iter().map(PublicItem::of).collect(),
             free_disposal: terms.free_disposal,
             all_or_none: terms.all_or_none,
             payment: terms.payment,

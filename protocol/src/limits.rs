@@ -24,7 +24,7 @@ pub const BUNDLES_PER_COMMAND_MAX: usize = 256;
 /// Bundles of one account for one RFQ: a sixteenth of all.
 pub const BUNDLES_PER_ACCOUNT_MAX: usize = 256;
 
-/// Proposals for one RFQ whose prices are checked: each check looks at every item of every bundle.
+/// Proposals with prices that one RFQ accepts: each check of them looks at every item of every bundle.
 pub const PRICE_CHECKS_PER_RFQ_MAX: u32 = 16;
 
 /// Bundles that one RFQ may collect.

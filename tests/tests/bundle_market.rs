@@ -240,19 +240,7 @@ impl Auction {
             Event::ClearingStarted(started) => Some(*started),
             _ => None,
         })?;
-        let terms = drawn.terms();
-        let posed = |item: &Item| PosedItem { load: item.load, reserve: item.reserve };
-        let posed = ProblemPosed {
-            rfq: self.rfq,
-            ends_at: started.ends_at,
-            items: terms.items.iter().map(posed).collect(),
-            free_disposal: terms.free_disposal,
-            all_or_none: terms.all_or_none,
-            payment: terms.payment,
-            external_solvers: terms.external_solvers,
-            bundles: started.bundles,
-            groups: started.groups,
-        };
+        let posed = ProblemPosed::of(&drawn.terms(), &started)?;
         Some(Problem { posed, bundles: self.posed.clone() })
     }
 
