@@ -4,6 +4,9 @@
 //! It goes on in steps of a bounded number of bundles. While proposals are taken, other business goes
 //! on; between the steps of the other phases nothing but other deadlines takes effect.
 
+use core::hint::black_box;
+use core::ops::Range;
+
 use gavel_matcher::{BundleBook, Candidate, Fate, GroupAtClose, Phase, Rfq, load_of, units_of};
 use gavel_protocol::limits::STANDBYS_PER_RFQ_MAX;
 use gavel_protocol::{
@@ -57,7 +60,7 @@ impl Exchange {
         let first = self.rfqs.books.at(book).clearing.posed.len();
         let (decided, terms) = (self.decided(slot), self.rfqs.at(slot).terms);
         let band = self.directory.capability(terms.capability).ok().and_then(|known| known.band);
-        self.rfqs.books.at(book).look_ahead(next..end);
+        self.look_ahead_groups(book, next..end);
         for place in next..end {
             let of_rfq = self.rfqs.books.at(book);
             let group = of_rfq.at(place).group;
@@ -77,6 +80,16 @@ impl Exchange {
             }));
         }
         self.go_on(slot, Phase::Posing(end));
+    }
+
+    /// Reads what some bundles and their groups will be looked up by, all at once.
+    fn look_ahead_groups(&self, book: u32, places: Range<u32>) {
+        for group in self.rfqs.books.at(book).look_ahead(places) {
+            let slots = group.owner.slots;
+            black_box(self.rfqs.quote(group.quote).map(|quote| quote.priority));
+            black_box(self.directory.at(slots.agent).reputation);
+            black_box(self.exposures.at(slots.account).contracts);
+        }
     }
 
     /// Notes what holds for a group at the close.

@@ -8,10 +8,11 @@
 use alloc::vec::Vec;
 
 use gavel_protocol::limits::BUNDLES_PER_RFQ_MAX;
-use gavel_protocol::{DualPrices, Items, Micros, PosedBundle, PosedItem};
+use gavel_protocol::{DualPrices, GroupRule, Items, Micros, PosedBundle, PosedItem};
 
 use crate::first_answer::{FirstAnswer, units_of};
 use crate::singles::Assignment;
+use crate::sums::Sums;
 
 /// A problem: which of these bundles win?
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,9 @@ pub struct Scratch {
     touched: Vec<u32>,
     /// One bit per bundle.
     seen: Vec<u64>,
+    /// What items gain above their prices, and their loads.
+    gains: Sums,
+    loads: Sums,
     pub(crate) assignment: Assignment,
 }
 
@@ -45,6 +49,8 @@ impl Scratch {
             used: alloc::vec![0; BUNDLES_PER_RFQ_MAX],
             touched: Vec::with_capacity(BUNDLES_PER_RFQ_MAX),
             seen: alloc::vec![0; BUNDLES_PER_RFQ_MAX.div_ceil(64)],
+            gains: Sums::new(),
+            loads: Sums::new(),
             assignment: Assignment::new(),
         }
     }
@@ -147,30 +153,35 @@ impl Problem<'_> {
         if prices.items.len() != self.items.len() || prices.groups.len() != groups.unwrap_or(0) {
             return None;
         }
-        let mut bound: i128 = 0;
+        let mut of_items = 0_i64;
         for (price, item) in prices.items.iter().zip(self.items) {
             // Below the reserve, awarding an item twice never pays.
             if *price < Micros::ZERO || (self.free_disposal && *price > item.reserve) {
                 return None;
             }
-            bound += i128::from(price.raw());
+            of_items = of_items.checked_add(price.raw())?;
         }
         if prices.groups.iter().any(|price| *price < Micros::ZERO) {
             return None;
         }
+        // All prices together fit, and so do all reserves: any sum of their differences does.
+        let gains = self.items.iter().zip(&prices.items);
+        scratch.gains.begin(gains.map(|(item, price)| item.reserve.raw() - price.raw()));
+        scratch.loads.begin(self.items.iter().map(|item| i64::from(item.load)));
+        let mut bound = i128::from(of_items);
         for bundle in self.bundles {
             let group = bundle.group as usize;
             let of_group = i128::from(prices.groups[group].raw());
-            let (units, most) = units_of(bundle.rule, || load_of(self.items, &bundle.items));
+            let (units, most) = match bundle.rule {
+                GroupRule::Xor => (1, 1),
+                GroupRule::Or(capacity) => (scratch.loads.of(&bundle.items), capacity),
+            };
             if core::mem::replace(&mut scratch.used[group], 1) == 0 {
                 scratch.touched.push(bundle.group);
                 bound += of_group * i128::from(most);
             }
-            let paid = bundle.items.iter().map(|item| prices.items[usize::from(item)].raw());
-            let paid = paid.map(i128::from).sum::<i128>() + of_group * i128::from(units);
-            let worth = worth_of(self.items, &bundle.items).raw();
-            let left = i128::from(worth) - i128::from(bundle.score.raw()) - paid;
-            bound += left.max(0);
+            let gain = i128::from(scratch.gains.of(&bundle.items)) - i128::from(bundle.score.raw());
+            bound += (gain - of_group * i128::from(units)).max(0);
         }
         scratch.clear();
         i64::try_from(bound).ok().map(Micros::new)

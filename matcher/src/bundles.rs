@@ -396,11 +396,19 @@ impl BundleBook {
         BundleRef { quote: self.group(bundle.group).quote, number: bundle.number }
     }
 
-    /// Reads the bundles at some places, all at once: they lie in no order, and each would be waited for.
-    pub fn look_ahead(&self, places: core::ops::Range<u32>) {
-        for place in places {
-            black_box(self.at(place).priority);
+    /// Reads the bundles at some places and their groups, all at once: they lie in no order, and each
+    /// would be waited for. Returns the groups that nobody has looked at yet.
+    pub fn look_ahead(
+        &self,
+        places: core::ops::Range<u32>,
+    ) -> impl Iterator<Item = &BundlesOfQuote> {
+        for place in places.clone() {
+            // One field of each of its lines in memory.
+            let PlacedBundle { offer, group, density, .. } = self.at(place);
+            black_box((offer.items.words()[0], offer.price, *group, *density));
         }
+        let groups = places.map(|place| self.group(self.at(place).group));
+        groups.filter(|group| !group.at_close.seen)
     }
 
     /// Scores the bundle at a place, whose group has been looked at, and makes it part of the problem

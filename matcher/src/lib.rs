@@ -24,6 +24,7 @@ mod owner;
 mod rfqs;
 mod singles;
 mod standing;
+mod sums;
 
 pub use allocation::{Problem, Scratch, load_of, worth_of};
 pub use bundles::{

@@ -225,8 +225,17 @@ impl Assignment {
             let Edge { group, gain, .. } = self.edges[edge];
             gain - self.groups[group as usize].price
         };
-        let most = self.edges_of(item).map(rest).max().unwrap_or(0);
-        self.item_price[item] = most.max(0);
+        let edges = self.edges_of(item).map(|edge| (rest(edge), edge));
+        let most = edges.reduce(|best, next| if next.0 > best.0 { next } else { best });
+        let Some((most, edge)) = most.filter(|(most, _)| *most > 0) else { return };
+        self.item_price[item] = most;
+        let group = &mut self.groups[self.edges[edge].group as usize];
+        if group.item.is_none() {
+            // The usual case: no path is shorter than one that costs nothing.
+            group.item = Some(u8::try_from(item).expect("fewer than ITEMS_MAX"));
+            self.awarded[item] = Some(edge);
+            return;
+        }
         self.reached.clear();
         self.visited.clear();
         self.open.clear();
