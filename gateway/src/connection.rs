@@ -167,10 +167,15 @@ impl Connection {
     pub async fn decision(&self) -> Decision {
         loop {
             self.decided.notified().await;
-            if let Some(decision) = lock(&self.decision).take() {
+            if let Some(decision) = self.take_decision() {
                 return decision;
             }
         }
+    }
+
+    /// Takes the core's word on the logon, if it has come.
+    pub fn take_decision(&self) -> Option<Decision> {
+        lock(&self.decision).take()
     }
 
     /// Tells the connection to end; the first reason stays.
@@ -220,15 +225,20 @@ impl Buffer {
     /// bytes count towards the connection's limit until [`Connection::sent`].
     pub async fn drain_into(&self, out: &mut Vec<u8>) -> usize {
         loop {
-            {
-                let mut contents = lock(&self.contents);
-                if !contents.bytes.is_empty() {
-                    std::mem::swap(&mut contents.bytes, out);
-                    return std::mem::take(&mut contents.fresh);
-                }
+            let counted = self.drain_now(out);
+            if !out.is_empty() {
+                return counted;
             }
             self.ready.notified().await;
         }
+    }
+
+    /// Moves what is there into `out`, which must be empty. Returns how many of the bytes count towards
+    /// the connection's limit until [`Connection::sent`].
+    pub fn drain_now(&self, out: &mut Vec<u8>) -> usize {
+        let mut contents = lock(&self.contents);
+        std::mem::swap(&mut contents.bytes, out);
+        std::mem::take(&mut contents.fresh)
     }
 
     /// Returns whether anything was appended since the last call.

@@ -130,8 +130,7 @@ impl Gateway {
         let router = http::router(Arc::clone(&fan_out), fan_out.metrics.registry());
         let verifier = Verifier::start(&inbox, &fan_out).map_err(GatewayError::Verifier)?;
         let edge = Arc::new(Edge {
-            inbox,
-            verifier,
+            verifier: Arc::new(verifier),
             fan_out: Arc::clone(&fan_out),
             blobs: BlobStore::new(blobs, config.blob_bytes_per_agent),
             throttle: Throttle::new(config.commands_per_second),

@@ -10,6 +10,7 @@
 mod answers;
 mod blob_index;
 mod blobs;
+mod carrier;
 mod connection;
 mod decode;
 mod directory;
@@ -19,6 +20,7 @@ mod http;
 pub mod limits;
 mod lock;
 mod metrics;
+mod pipe;
 mod problems;
 #[cfg(test)]
 mod samples;
@@ -32,5 +34,6 @@ mod verify;
 
 pub use endpoint::{Gateway, GatewayConfig, GatewayError};
 pub use fan_out::FanOut;
+pub use pipe::{Pipe, Pipes, Written};
 pub use problems::Solvers;
 pub use tls::{Identity, IdentityError};

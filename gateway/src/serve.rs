@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gavel_protocol::{
-    AgentId, CloseReason, Codec, Command, DurationNs, Nonce, RejectReason, Request, Role,
-    SessionId, SessionLost, Subscribe, Topic,
+    AgentId, CloseReason, Codec, Command, DurationNs, Nonce, Request, SessionId, SessionLost, Topic,
 };
-use gavel_sequencer::{Inbox, Origin, Submission};
+use gavel_sequencer::Submission;
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{ReadError, RecvStream, SendStream, VarInt};
 use rand::TryRng as _;
@@ -20,19 +19,16 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep_until, timeout};
 
 use crate::blobs::{self, BlobStore};
+use crate::carrier::{Carrier, Change, OpenSubscription};
 use crate::connection::Connection;
 use crate::fan_out::FanOut;
 use crate::limits::{HEARTBEAT_INTERVAL, LOGON_TIMEOUT, RETRY_INTERVAL, SEGMENTS_PER_READ};
-use crate::lock::lock;
-use crate::session::{Session, SessionRequest, SubscribeResult};
-use crate::streams::{StreamKey, Subscription};
 use crate::throttle::Throttle;
 use crate::verify::Verifier;
 
 /// What every connection's task works with.
 pub(crate) struct Edge {
-    pub inbox: Inbox,
-    pub verifier: Verifier,
+    pub verifier: Arc<Verifier>,
     pub fan_out: Arc<FanOut>,
     pub blobs: BlobStore,
     pub throttle: Throttle,
@@ -125,18 +121,10 @@ async fn carry(
     if SysRng.try_fill_bytes(&mut nonce).is_err() {
         return CloseReason::Unavailable;
     }
-    let throttle = edge.throttle.clone();
-    let session =
-        Session::new(connection.id, connection.codec, Nonce::new(nonce), throttle, edge.now());
-    let reader = Reader {
-        edge,
-        quic,
-        connection,
-        session,
-        submissions: Vec::new(),
-        subscriptions: HashMap::new(),
-        writers: JoinSet::new(),
-    };
+    let session = (Nonce::new(nonce), edge.throttle.clone());
+    let carrier = Carrier::new(&edge.fan_out, &edge.verifier, connection, session, edge.now());
+    let reader =
+        Reader { edge, quic, connection, carrier, writers: JoinSet::new(), handles: HashMap::new() };
     tokio::select! {
         biased;
         reason = connection.closing() => reason,
@@ -164,45 +152,35 @@ struct Reader<'a> {
     edge: &'a Arc<Edge>,
     quic: &'a quinn::Connection,
     connection: &'a Arc<Connection>,
-    session: Session,
-    submissions: Vec<Submission>,
-    subscriptions: HashMap<Topic, OpenSubscription>,
+    carrier: Carrier,
+    /// One per open subscription.
     writers: JoinSet<()>,
-}
-
-struct OpenSubscription {
-    key: StreamKey,
-    subscription: Arc<Subscription>,
-    writer: AbortHandle,
+    handles: HashMap<Topic, AbortHandle>,
 }
 
 impl Reader<'_> {
     async fn run(mut self, mut recv: RecvStream) -> CloseReason {
-        let fan_out = &self.edge.fan_out;
-        let mut result = self.session.challenge(&fan_out.directory, fan_out.ts_public());
+        let mut result = self.carrier.challenge();
         let mut segments = [const { Bytes::new() }; SEGMENTS_PER_READ];
-        let mut timer = pin!(sleep_until(self.edge.instant(self.session.next_timeout())));
+        let mut timer = pin!(sleep_until(self.edge.instant(self.carrier.next_timeout())));
         loop {
             // Whatever came before the reason to close still counts.
             let performed = self.perform();
             if let Err(reason) = result.and(performed) {
-                if reason == CloseReason::Goodbye
-                    && let Some(member) = self.session.member()
-                {
-                    fan_out.sessions.logged_out(member.agent, self.connection.id);
+                if reason == CloseReason::Goodbye {
+                    self.carrier.log_out();
                 }
                 return reason;
             }
             result = tokio::select! {
                 biased;
-                decision = self.connection.decision(), if self.session.member().is_none() => {
-                    self.session.handle_logged_on(self.edge.now(), decision);
+                decision = self.connection.decision(), if !self.carrier.is_logged_on() => {
+                    self.carrier.handle_logged_on(self.edge.now(), decision);
                     Ok(())
                 }
                 () = &mut timer => {
-                    let others_sent = self.connection.session_stream.take_used();
-                    let result = self.session.handle_timeout(self.edge.now(), others_sent);
-                    timer.as_mut().reset(self.edge.instant(self.session.next_timeout()));
+                    let result = self.carrier.handle_timeout(self.edge.now());
+                    timer.as_mut().reset(self.edge.instant(self.carrier.next_timeout()));
                     result
                 }
                 read = recv.read_chunks(&mut segments) => match read {
@@ -223,116 +201,30 @@ impl Reader<'_> {
         let now = self.edge.now();
         for segment in segments {
             let bytes = std::mem::take(segment);
-            self.session.handle_bytes(now, &bytes, &self.edge.fan_out.directory)?;
+            self.carrier.handle_bytes(now, &bytes)?;
         }
         Ok(())
     }
 
-    /// Does what the session asks for, and hands over what it has written.
+    /// Does what the session asks for, and starts and ends the writers of its streams.
     fn perform(&mut self) -> Result<(), CloseReason> {
-        let mut result = Ok(());
-        for request in self.session.drain_requests() {
-            result = result.and(self.perform_request(request));
-        }
-        let mut submissions = std::mem::take(&mut self.submissions);
-        self.session.drain_submissions(&mut submissions);
-        let is_idle = submissions.is_empty();
-        for submission in submissions.drain(..) {
-            let origin = submission.origin;
-            let lines = mass_quote_lines(&submission);
-            let Err(reason) = self.submit(submission) else { continue };
-            match (origin, lines) {
-                (Some(Origin { session_seq, part, .. }), Some(lines)) => {
-                    self.session.handle_refused_part(session_seq, part, lines, reason);
-                }
-                _ => {
-                    let session_seq = origin.map_or(0, |origin| origin.session_seq);
-                    result = result.and(self.session.handle_refused(session_seq, reason));
-                }
-            }
-        }
-        self.submissions = submissions;
-        if !is_idle {
-            self.edge.inbox.wake();
-        }
-        self.connection.send(&self.connection.session_stream, self.session.output());
-        result
-    }
-
-    fn submit(&self, submission: Submission) -> Result<(), RejectReason> {
-        if self.edge.fan_out.has_journal_failed() {
-            return Err(RejectReason::JournalUnavailable);
-        }
-        self.edge.verifier.submit(submission, self.session.key(), self.connection)
-    }
-
-    fn perform_request(&mut self, request: SessionRequest) -> Result<(), CloseReason> {
-        match request {
-            SessionRequest::Claim(claim) => self.connection.claim(claim),
-            SessionRequest::Subscribe { session_seq, subscribe } => {
-                let result = self.subscribe(&subscribe);
-                self.session.handle_subscribed(session_seq, subscribe.topic, result);
-            }
-            SessionRequest::Unsubscribe(topic) => self.unsubscribe(topic),
-            SessionRequest::Query(query) => match self.edge.inbox.query(query) {
-                Ok(()) => self.edge.inbox.wake(),
-                Err(reason) => self.session.handle_refused(query.origin.session_seq, reason)?,
-            },
-        }
-        Ok(())
-    }
-
-    /// Opens the stream of a topic. One that the session had for it already ends.
-    fn subscribe(&mut self, subscribe: &Subscribe) -> SubscribeResult {
-        let (topic, fan_out) = (subscribe.topic, &self.edge.fan_out);
-        self.unsubscribe(topic);
+        let result = self.carrier.perform();
         while self.writers.try_join_next().is_some() {}
-        let known = match topic {
-            Topic::Capability(capability) => fan_out.directory.is_listed(capability),
-            Topic::Private | Topic::Exchange => true,
-            Topic::Problems => {
-                self.session.member().is_some_and(|member| member.roles.has(Role::Solver))
+        for change in self.carrier.drain_changes() {
+            match change {
+                Change::Opened(topic, open) => {
+                    let fan_out = Arc::clone(&self.edge.fan_out);
+                    let writer = write_subscription(fan_out, self.quic.clone(), open);
+                    self.handles.insert(topic, self.writers.spawn(writer));
+                }
+                Change::Ended(topic) => {
+                    if let Some(writer) = self.handles.remove(&topic) {
+                        writer.abort();
+                    }
+                }
             }
-        };
-        let Some(member) = self.session.member().filter(|_| known) else {
-            return SubscribeResult::UnknownTopic;
-        };
-        let key = StreamKey::of(topic, member.agent);
-        let from = subscribe.from.as_ref().map(|from| from.stream_seq);
-        let (result, subscription) =
-            lock(&fan_out.streams).subscribe(topic, key, from, self.connection);
-        if let Some(subscription) = subscription {
-            let writer = self.writers.spawn(write_subscription(
-                Arc::clone(fan_out),
-                self.quic.clone(),
-                key,
-                Arc::clone(&subscription),
-            ));
-            self.subscriptions.insert(topic, OpenSubscription { key, subscription, writer });
         }
         result
-    }
-
-    fn unsubscribe(&mut self, topic: Topic) {
-        if let Some(open) = self.subscriptions.remove(&topic) {
-            open.end(&self.edge.fan_out);
-        }
-    }
-}
-
-impl Drop for Reader<'_> {
-    fn drop(&mut self) {
-        for (_, open) in self.subscriptions.drain() {
-            open.end(&self.edge.fan_out);
-        }
-    }
-}
-
-impl OpenSubscription {
-    fn end(self, fan_out: &FanOut) {
-        lock(&fan_out.streams).unsubscribe(self.key, &self.subscription);
-        self.writer.abort();
-        self.subscription.discard();
     }
 }
 
@@ -340,9 +232,9 @@ impl OpenSubscription {
 async fn write_subscription(
     fan_out: Arc<FanOut>,
     quic: quinn::Connection,
-    key: StreamKey,
-    subscription: Arc<Subscription>,
+    open: OpenSubscription,
 ) {
+    let subscription = &open.subscription;
     if let Ok(mut send) = quic.open_uni().await {
         let mut frames = Vec::new();
         loop {
@@ -362,37 +254,43 @@ async fn write_subscription(
         }
     }
     // The client has stopped this stream: events for it must not pile up.
-    lock(&fan_out.streams).unsubscribe(key, &subscription);
-    subscription.discard();
+    open.end(&fan_out);
 }
 
 /// Asks the core to end the sessions whose grace has run out. Never returns.
 pub(crate) async fn end_lost_sessions(edge: Arc<Edge>) {
-    let sessions = &edge.fan_out.sessions;
+    let changed = &edge.fan_out.sessions.changed;
     loop {
-        let now = edge.now();
-        let mut is_full = false;
-        let next = sessions.drain_lost(now, |agent, session| {
-            is_full |= !lose(&edge.verifier, agent, session);
-            !is_full
-        });
-        edge.inbox.wake();
+        let Lost { next, is_full } = drain_lost(&edge.fan_out, &edge.verifier, edge.now());
         let retry = tokio::time::Instant::now() + RETRY_INTERVAL;
         match next {
             Some(_) if is_full => sleep_until(retry).await,
             Some(due) => tokio::select! {
                 () = sleep_until(edge.instant(due)) => {}
-                () = sessions.changed.notified() => {}
+                () = changed.notified() => {}
             },
-            None => sessions.changed.notified().await,
+            None => changed.notified().await,
         }
     }
 }
 
-/// Returns how many lines of a mass quote a submission holds, if it holds any.
-fn mass_quote_lines(submission: &Submission) -> Option<usize> {
-    let Command::MassQuote(quote) = &submission.request.command else { return None };
-    Some(quote.lines.len())
+/// What came of asking for the end of sessions.
+pub(crate) struct Lost {
+    /// When the next one's grace runs out.
+    pub next: Option<DurationNs>,
+    /// Whether the lane had no room for all.
+    pub is_full: bool,
+}
+
+/// Asks the core to end the sessions whose grace has run out at `now`.
+pub(crate) fn drain_lost(fan_out: &FanOut, verifier: &Verifier, now: DurationNs) -> Lost {
+    let mut is_full = false;
+    let next = fan_out.sessions.drain_lost(now, |agent, session| {
+        is_full |= !lose(verifier, agent, session);
+        !is_full
+    });
+    verifier.inbox().wake();
+    Lost { next, is_full }
 }
 
 /// Asks the core to end a session. Returns whether the lane had room.

@@ -25,10 +25,9 @@ use crate::limits::{RETRY_INTERVAL, SIGNATURES_WAITING_MAX, VERIFIER_THREADS_MAX
 
 /// The threads that verify, and the way past them for what needs no verifying.
 pub(crate) struct Verifier {
-    inbox: Inbox,
+    /// Verifies on the caller's own thread, if there is no other.
+    here: Worker,
     workers: Vec<SyncSender<Waiting>>,
-    /// How many commands wait, for the agents of each number.
-    waiting: Arc<[AtomicU32]>,
 }
 
 /// A command on its way into the order.
@@ -51,20 +50,26 @@ impl Verifier {
     /// If the system gives no thread.
     pub fn start(inbox: &Inbox, fan_out: &Arc<FanOut>) -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let waiting: Arc<[AtomicU32]> = (0..AGENT_NUMBERS).map(|_| AtomicU32::new(0)).collect();
+        let here = Worker::new(inbox, fan_out);
         let workers = (0..cores.min(VERIFIER_THREADS_MAX)).map(|number| {
             let (sender, receiver) = sync_channel(SIGNATURES_WAITING_MAX);
-            let worker = Worker {
-                inbox: inbox.clone(),
-                fan_out: Arc::clone(fan_out),
-                waiting: Arc::clone(&waiting),
-            };
+            let worker = here.clone();
             let name = format!("verify-{number}");
             thread::Builder::new().name(name).spawn(move || worker.run(&receiver))?;
             Ok(sender)
         });
         let workers = workers.collect::<io::Result<_>>()?;
-        Ok(Self { inbox: inbox.clone(), workers, waiting })
+        Ok(Self { here, workers })
+    }
+
+    /// Makes one that verifies on the caller's thread.
+    pub fn without_threads(inbox: &Inbox, fan_out: &Arc<FanOut>) -> Self {
+        Self { here: Worker::new(inbox, fan_out), workers: Vec::new() }
+    }
+
+    /// Returns the inbox that it submits to.
+    pub fn inbox(&self) -> &Inbox {
+        &self.here.inbox
     }
 
     /// Takes a command of a connection. If it is signed, it is checked against `signer`. What is wrong
@@ -82,7 +87,7 @@ impl Verifier {
         let agent = submission.request.agent;
         let signed = signer.filter(|_| submission.request.command.is_signed());
         if signed.is_none() && !self.must_wait(agent, &submission) {
-            return self.inbox.submit(submission);
+            return self.inbox().submit(submission);
         }
         let connection = Some(Arc::clone(connection));
         self.wait(Waiting { agent, submission, signed, connection })
@@ -95,22 +100,26 @@ impl Verifier {
     /// [`RejectReason::Busy`] if too many wait, here or in the inbox.
     pub fn submit_after(&self, agent: AgentId, submission: Submission) -> Result<(), RejectReason> {
         if !self.must_wait(agent, &submission) {
-            return self.inbox.submit(submission);
+            return self.inbox().submit(submission);
         }
         self.wait(Waiting { agent, submission, signed: None, connection: None })
     }
 
     fn must_wait(&self, agent: AgentId, submission: &Submission) -> bool {
         Lane::of(&submission.request.command) == Lane::Business
-            && self.waiting[number_of(agent)].load(Ordering::Acquire) > 0
+            && self.here.waiting[number_of(agent)].load(Ordering::Acquire) > 0
     }
 
     fn wait(&self, waiting: Waiting) -> Result<(), RejectReason> {
         let number = number_of(waiting.agent);
-        self.waiting[number].fetch_add(1, Ordering::AcqRel);
+        self.here.waiting[number].fetch_add(1, Ordering::AcqRel);
+        if self.workers.is_empty() {
+            self.here.pass_on(waiting);
+            return Ok(());
+        }
         let sent = self.workers[number % self.workers.len()].try_send(waiting);
         sent.map_err(|_| {
-            self.waiting[number].fetch_sub(1, Ordering::AcqRel);
+            self.here.waiting[number].fetch_sub(1, Ordering::AcqRel);
             RejectReason::Busy
         })
     }
@@ -125,13 +134,20 @@ fn number_of(agent: AgentId) -> usize {
     usize::try_from(agent.raw() % AGENT_NUMBERS as u64).unwrap_or(0)
 }
 
+#[derive(Clone)]
 struct Worker {
     inbox: Inbox,
     fan_out: Arc<FanOut>,
+    /// How many commands wait, for the agents of each number.
     waiting: Arc<[AtomicU32]>,
 }
 
 impl Worker {
+    fn new(inbox: &Inbox, fan_out: &Arc<FanOut>) -> Self {
+        let waiting = (0..AGENT_NUMBERS).map(|_| AtomicU32::new(0)).collect();
+        Self { inbox: inbox.clone(), fan_out: Arc::clone(fan_out), waiting }
+    }
+
     fn run(&self, receiver: &Receiver<Waiting>) {
         while let Ok(first) = receiver.recv() {
             self.pass_on(first);
