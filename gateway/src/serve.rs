@@ -123,8 +123,14 @@ async fn carry(
     }
     let session = (Nonce::new(nonce), edge.throttle.clone());
     let carrier = Carrier::new(&edge.fan_out, &edge.verifier, connection, session, edge.now());
-    let reader =
-        Reader { edge, quic, connection, carrier, writers: JoinSet::new(), handles: HashMap::new() };
+    let reader = Reader {
+        edge,
+        quic,
+        connection,
+        carrier,
+        writers: JoinSet::new(),
+        handles: HashMap::new(),
+    };
     tokio::select! {
         biased;
         reason = connection.closing() => reason,
@@ -229,11 +235,7 @@ impl Reader<'_> {
 }
 
 /// Writes out a subscription's stream, with a heartbeat whenever it was silent for a while.
-async fn write_subscription(
-    fan_out: Arc<FanOut>,
-    quic: quinn::Connection,
-    open: OpenSubscription,
-) {
+async fn write_subscription(fan_out: Arc<FanOut>, quic: quinn::Connection, open: OpenSubscription) {
     let subscription = &open.subscription;
     if let Ok(mut send) = quic.open_uni().await {
         let mut frames = Vec::new();

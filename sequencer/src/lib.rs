@@ -13,10 +13,13 @@ pub mod limits;
 mod publish;
 mod recovery;
 mod run;
+mod stepper;
 mod writer;
 
+pub use alive::{Note, last_note};
 pub use batch::{Batch, QueryAnswer, Step, StepView};
 pub use inbox::{Inbox, Lane, Origin, Part, QueryRequest, StateQuery, Submission};
 pub use publish::Consumer;
-pub use recovery::{RecoveryError, Replayed, replay};
+pub use recovery::{RecoveryError, Replayed, replay, replay_noted};
 pub use run::{Audit, Auditor, Layout, Sequencer, SequencerConfig, StartError, Status};
+pub use stepper::Stepper;

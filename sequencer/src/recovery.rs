@@ -40,6 +40,18 @@ pub enum RecoveryError {
         /// The version it needs.
         rules_version: u32,
     },
+    /// The journal is not the one that was noted beside it.
+    #[error(
+        "the journal ends with command {found_seq} or differs there, but command {noted_seq} was \
+         acknowledged: acknowledged commands are missing. Nothing was changed. Restore the data \
+         directory from a backup; what was acknowledged after it is in the clients' own records"
+    )]
+    NotAsNoted {
+        /// The last command of the journal as it was noted.
+        noted_seq: u64,
+        /// The last command up to which it can be the same.
+        found_seq: u64,
+    },
     /// The commands do not cause the events that they caused before.
     #[error(
         "replay of commands {first_seq} to {last_seq} gives events of hash {found}, the journal \
@@ -76,6 +88,19 @@ pub struct Replayed {
 /// [`RecoveryError`] at the first record that is not as it was.
 pub async fn replay<J: Journal>(
     journal: &mut J,
+    visit: impl FnMut(&Batch),
+) -> Result<Replayed, RecoveryError> {
+    replay_noted(journal, Head::EMPTY, visit).await
+}
+
+/// Replays a journal that has ended with `noted` or went on from there.
+///
+/// # Errors
+///
+/// [`RecoveryError`] at the first record that is not as it was, or if it is not that journal.
+pub async fn replay_noted<J: Journal>(
+    journal: &mut J,
+    noted: Head,
     mut visit: impl FnMut(&Batch),
 ) -> Result<Replayed, RecoveryError> {
     let mut replayed = Replayed { exchange: Exchange::new(), head: Head::EMPTY, records: 0 };
@@ -83,6 +108,7 @@ pub async fn replay<J: Journal>(
     let mut batch = Batch::default();
     while let Some(record) = journal.read_after(replayed.head.seq).await? {
         verify(&record, &replayed.head)?;
+        check_noted(&record, &noted)?;
         apply(&record, &mut replayed.exchange, &mut batch)?;
         for step in batch.steps() {
             condenser.add(&step);
@@ -96,7 +122,23 @@ pub async fn replay<J: Journal>(
         replayed.head = record.head();
         replayed.records += 1;
     }
-    Ok(replayed)
+    match replayed.head.seq < noted.seq {
+        true => Err(not_as_noted(&noted, replayed.head.seq)),
+        false => Ok(replayed),
+    }
+}
+
+/// Checks that a record ends where the noted head is, if it is the one that has it.
+fn check_noted(record: &Record, noted: &Head) -> Result<(), RecoveryError> {
+    let has_it = record.first_seq <= noted.seq && noted.seq <= record.last_seq;
+    match has_it && record.head() != *noted {
+        true => Err(not_as_noted(noted, record.first_seq - 1)),
+        false => Ok(()),
+    }
+}
+
+fn not_as_noted(noted: &Head, found_seq: u64) -> RecoveryError {
+    RecoveryError::NotAsNoted { noted_seq: noted.seq, found_seq }
 }
 
 fn verify(record: &Record, head: &Head) -> Result<(), RecoveryError> {

@@ -14,7 +14,7 @@ use gavel_exchange::{Exchange, StateHash};
 use gavel_protocol::{AgentId, Command, DurationNs, Found, Request, Resume, TimestampNs};
 use tokio::sync::Notify;
 
-use crate::alive::{Alive, last_alive};
+use crate::alive::{Alive, last_note};
 use crate::batch::Batch;
 use crate::core::Core;
 use crate::inbox::Inbox;
@@ -23,8 +23,8 @@ use crate::limits::{
     BATCH_EVENTS_MAX, BATCH_REQUESTS_MAX, BATCHES_IN_FLIGHT_MAX, IDLE_WAKE_MAX, SPIN_BEFORE_PARK,
 };
 use crate::publish::Consumer;
-use crate::recovery::{RecoveryError, Replayed, replay};
-use crate::writer::{Sealed, Writer};
+use crate::recovery::{RecoveryError, Replayed, replay_noted};
+use crate::writer::{Committer, Sealed, Writer};
 
 /// Where the core runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,8 @@ pub struct SequencerConfig {
     pub layout: Layout,
     /// How the exchange is founded, if the journal is empty.
     pub found: Found,
-    /// Where to note that the exchange is alive. Without it an outage is counted from the last
-    /// command.
+    /// Where to note that the exchange is alive and where its journal ends. Without it an outage is
+    /// counted from the last command, and a journal that was cut off at its end is taken for whole.
     pub alive: Option<PathBuf>,
 }
 
@@ -61,7 +61,9 @@ pub enum StartError {
 /// What everybody may read while the sequencer runs.
 #[derive(Debug, Default)]
 pub struct Status {
-    pub(crate) durable_seq: AtomicU64,
+    durable_seq: AtomicU64,
+    /// Where the journal ends.
+    head: Mutex<Head>,
     pub(crate) journal_lag_ns: AtomicU64,
     pub(crate) failed: AtomicBool,
     audit: Mutex<Option<Audit>>,
@@ -83,6 +85,17 @@ impl Status {
     /// Returns the place up to which commands are durable.
     pub fn durable_seq(&self) -> u64 {
         self.durable_seq.load(Ordering::Acquire)
+    }
+
+    /// Returns where the journal ends: what is before it is durable.
+    pub fn head(&self) -> Head {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that everything up to `head` is durable.
+    pub(crate) fn set_durable(&self, head: Head) {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
+        self.durable_seq.store(head.seq, Ordering::Release);
     }
 
     /// Returns how long the last batch took from its place in the order to durability.
@@ -143,15 +156,17 @@ impl Sequencer {
         inbox: Inbox,
         consumer: Arc<dyn Consumer>,
     ) -> Result<Self, StartError> {
-        let replayed = replay(&mut journal, |batch| consumer.published(batch)).await?;
+        let note = config.alive.as_deref().and_then(last_note).unwrap_or_default();
+        let publish = |batch: &Batch| consumer.published(batch);
+        let replayed = replay_noted(&mut journal, note.head, publish).await?;
         let Replayed { exchange, head, records } = replayed;
         tracing::info!(records, "recovered");
-        let last_alive = config.alive.as_deref().and_then(last_alive).unwrap_or_default();
-        let first = first_request(&exchange, config.found, last_alive);
-        let alive = config.alive.map(Alive::start).transpose().map_err(StartError::Spawning)?;
+        let first = first_request(&exchange, config.found, note.alive_at, wall_clock());
         let core = Core::new(exchange, inbox.clone());
         let status = Arc::new(Status::default());
-        status.durable_seq.store(head.seq, Ordering::Release);
+        status.set_durable(head);
+        let alive = config.alive.map(|path| Alive::start(path, status.clone()));
+        let alive = alive.transpose().map_err(StartError::Spawning)?;
         let stop = Arc::new(AtomicBool::new(false));
 
         let loops = Loops { core, status: status.clone(), stop: stop.clone(), consumer };
@@ -197,11 +212,16 @@ async fn join<T: Send + 'static>(thread: JoinHandle<T>) -> Option<T> {
 }
 
 /// Returns what the exchange itself asks for at start.
-fn first_request(exchange: &Exchange, found: Found, last_alive: TimestampNs) -> Request {
+pub(crate) fn first_request(
+    exchange: &Exchange,
+    found: Found,
+    last_alive: TimestampNs,
+    now: TimestampNs,
+) -> Request {
     let away_since = last_alive.max(exchange.now());
     let command = match exchange.seq() {
         0 => Command::Found(Box::new(found)),
-        _ => Command::Resume(Resume { gap: wall_clock().since(away_since) }),
+        _ => Command::Resume(Resume { gap: now.since(away_since) }),
     };
     Request { agent: AgentId::EXCHANGE, command }
 }
@@ -295,7 +315,8 @@ impl Loops {
             emptied.send(batch).expect("the channel has room for as many batches as there are");
         }
         let (consumer, status) = (self.consumer.clone(), self.status.clone());
-        let writer = Writer { journal, head, consumer, status, sealed, emptied, wake_core };
+        let committer = Committer::new(journal, head);
+        let writer = Writer { committer, consumer, status, sealed, emptied, wake_core };
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(StartError::Spawning)?;
         let run = move || {

@@ -21,8 +21,7 @@ pub(crate) struct Sealed {
 
 /// What the journal's thread works with.
 pub(crate) struct Writer<J> {
-    pub(crate) journal: J,
-    pub(crate) head: Head,
+    pub(crate) committer: Committer<J>,
     pub(crate) consumer: Arc<dyn Consumer>,
     pub(crate) status: Arc<Status>,
     pub(crate) sealed: Receiver<Sealed>,
@@ -32,41 +31,80 @@ pub(crate) struct Writer<J> {
     pub(crate) wake_core: Box<dyn Fn() + Send>,
 }
 
+/// A journal and where it ends: makes one record of whatever has gathered.
+pub(crate) struct Committer<J> {
+    journal: J,
+    head: Head,
+    condenser: Condenser,
+    commands: Vec<u8>,
+}
+
+impl<J: Journal> Committer<J> {
+    /// Continues a journal that ends with `head`.
+    pub(crate) fn new(journal: J, head: Head) -> Self {
+        Self { journal, head, condenser: Condenser::default(), commands: Vec::new() }
+    }
+
+    /// Returns where the journal ends.
+    pub(crate) fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Commits the requests of some batches as one record.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: then nothing may be published any more.
+    pub(crate) async fn commit<'a>(
+        &mut self,
+        batches: impl DoubleEndedIterator<Item = &'a Batch> + Clone,
+    ) -> Result<(), JournalError> {
+        let Some(last_seq) = batches.clone().rev().find_map(Batch::last_seq) else { return Ok(()) };
+        for batch in batches {
+            for step in batch.steps() {
+                encode_command(step.stamped, &mut self.commands);
+                self.condenser.add(&step);
+            }
+        }
+        let events_hash = self.condenser.finish();
+        let taken = std::mem::take(&mut self.commands);
+        let record = Record::following(&self.head, last_seq, taken, events_hash);
+        self.journal.append(&record).await?;
+        self.head = record.head();
+        self.commands = record.commands;
+        self.commands.clear();
+        Ok(())
+    }
+
+    /// Lets go of the journal.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]; what is in it is durable all the same.
+    pub(crate) async fn close(self) -> Result<(), JournalError> {
+        self.journal.close().await
+    }
+}
+
 impl<J: Journal> Writer<J> {
     /// Commits and publishes until the core is gone, or the journal fails.
     pub(crate) fn run(mut self, runtime: &Runtime) {
-        let mut condenser = Condenser::default();
         let mut group = Vec::with_capacity(BATCHES_IN_FLIGHT_MAX);
-        let mut commands = Vec::new();
         while let Ok(first) = self.sealed.recv() {
             group.push(first);
             group.extend(self.sealed.try_iter().take(BATCHES_IN_FLIGHT_MAX - 1));
-            for sealed in &group {
-                for step in sealed.batch.steps() {
-                    encode_command(step.stamped, &mut commands);
-                    condenser.add(&step);
-                }
+            let batches = group.iter().map(|sealed| &sealed.batch);
+            if let Err(error) = runtime.block_on(self.committer.commit(batches)) {
+                self.fail(&error);
+                return;
             }
-            let last_seq = group.iter().rev().find_map(|sealed| sealed.batch.last_seq());
-            if let Some(last_seq) = last_seq {
-                let events_hash = condenser.finish();
-                let taken = std::mem::take(&mut commands);
-                let record = Record::following(&self.head, last_seq, taken, events_hash);
-                if let Err(error) = runtime.block_on(self.journal.append(&record)) {
-                    self.fail(&error);
-                    return;
-                }
-                self.head = record.head();
-                commands = record.commands;
-                commands.clear();
-                self.status.durable_seq.store(last_seq, Ordering::Release);
-            }
+            self.status.set_durable(self.committer.head());
             for sealed in group.drain(..) {
                 self.publish(sealed);
             }
             (self.wake_core)();
         }
-        if let Err(error) = runtime.block_on(self.journal.close()) {
+        if let Err(error) = runtime.block_on(self.committer.close()) {
             tracing::warn!(error = %chain(&error), "what is in the journal is durable all the same");
         }
     }

@@ -61,9 +61,13 @@ fn config(layout: Layout) -> SequencerConfig {
     SequencerConfig { layout, found, alive: None }
 }
 
+fn config_in(folder: &Path, layout: Layout) -> SequencerConfig {
+    SequencerConfig { alive: Some(folder.join("alive")), ..config(layout) }
+}
+
 async fn start(folder: &Path, layout: Layout, kept: &Arc<Kept>) -> Sequencer {
     let journal = SqliteJournal::open(folder).await.unwrap();
-    Sequencer::start(config(layout), journal, Inbox::new(), kept.clone()).await.unwrap()
+    Sequencer::start(config_in(folder, layout), journal, Inbox::new(), kept.clone()).await.unwrap()
 }
 
 /// Enrols accounts, and waits until that is durable. Returns the events of the whole journal.
@@ -104,7 +108,8 @@ async fn break_journal(folder: &Path, statement: &str) {
 async fn restart_error(folder: &Path) -> RecoveryError {
     let journal = SqliteJournal::open(folder).await.unwrap();
     let kept = Arc::new(Kept::default());
-    let started = Sequencer::start(config(Layout::Thread), journal, Inbox::new(), kept).await;
+    let config = config_in(folder, Layout::Thread);
+    let started = Sequencer::start(config, journal, Inbox::new(), kept).await;
     match started {
         Err(StartError::Recovering(error)) => error,
         Err(error) => panic!("{error}"),
@@ -161,4 +166,21 @@ async fn a_damaged_record_is_refused_with_its_place() {
             "{damage}: {error}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_journal_without_its_end_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    enrol(folder.path(), Layout::Thread, 3).await;
+    let cut = "DELETE FROM record WHERE last_seq = (SELECT MAX(last_seq) FROM record)";
+    break_journal(folder.path(), cut).await;
+    // Whole in itself: only the note beside it tells.
+    let mut journal = SqliteJournal::open(folder.path()).await.unwrap();
+    let replayed = replay(&mut journal, |_| {}).await.unwrap();
+    drop(journal);
+    let error = restart_error(folder.path()).await;
+    let RecoveryError::NotAsNoted { noted_seq, found_seq } = error else { panic!("{error}") };
+    assert_eq!((noted_seq, found_seq), (4, replayed.head.seq));
+    std::fs::remove_file(folder.path().join("alive")).unwrap();
+    enrol(folder.path(), Layout::Thread, 0).await;
 }

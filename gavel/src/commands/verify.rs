@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use gavel_sequencer::journal::{JournalError, SqliteJournal};
-use gavel_sequencer::{Audit, replay};
+use gavel_sequencer::{Audit, last_note, replay_noted};
 use gavel_simulator::load::{Ack, read_acks};
 use serde_json::json;
 
@@ -36,7 +36,8 @@ async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
         Err(error) => return Err(error.into()),
     };
     let mut kept = Kept::default();
-    let replayed = match replay(&mut journal, |batch| kept.add(batch)).await {
+    let noted = last_note(&data.alive()).unwrap_or_default().head;
+    let replayed = match replay_noted(&mut journal, noted, |batch| kept.add(batch)).await {
         Ok(replayed) => replayed,
         Err(error) => return Ok(not_verified(&error.into(), output)),
     };

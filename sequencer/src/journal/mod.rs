@@ -29,6 +29,12 @@ impl Head {
     pub const EMPTY: Self = Self { seq: 0, chain: Digest::new([0; 32]) };
 }
 
+impl Default for Head {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 /// A place that keeps records, in order, and has only one writer.
 pub trait Journal: Send + 'static {
     /// Appends a record durably, if it follows the last one and nobody else has become the writer.

@@ -1,0 +1,134 @@
+//! The sequencer without its threads and without a clock: whoever calls it says what time it is, when
+//! the core works and when the journal commits.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use gavel_exchange::Exchange;
+use gavel_protocol::{Found, TimestampNs};
+
+use crate::alive::Note;
+use crate::batch::Batch;
+use crate::core::Core;
+use crate::inbox::Inbox;
+use crate::journal::{Head, Journal, JournalError};
+use crate::limits::BATCHES_IN_FLIGHT_MAX;
+use crate::publish::Consumer;
+use crate::recovery::{RecoveryError, Replayed, replay_noted};
+use crate::run::first_request;
+use crate::writer::Committer;
+
+/// See the module.
+pub struct Stepper<J> {
+    core: Core,
+    committer: Committer<J>,
+    consumer: Arc<dyn Consumer>,
+    /// Applied, and not durable yet.
+    sealed: VecDeque<Batch>,
+    /// How many of them the commit that has begun takes along.
+    committing: usize,
+    emptied: Vec<Batch>,
+}
+
+impl<J: Journal> Stepper<J> {
+    /// Recovers what the journal holds, and founds or resumes the exchange.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError`].
+    pub async fn start(
+        mut journal: J,
+        inbox: Inbox,
+        consumer: Arc<dyn Consumer>,
+        (found, note): (Found, Note),
+        now: TimestampNs,
+    ) -> Result<Self, RecoveryError> {
+        let publish = |batch: &Batch| consumer.published(batch);
+        let replayed = replay_noted(&mut journal, note.head, publish).await?;
+        let Replayed { exchange, head, .. } = replayed;
+        let first = first_request(&exchange, found, note.alive_at, now);
+        let mut stepper = Self {
+            core: Core::new(exchange, inbox),
+            committer: Committer::new(journal, head),
+            consumer,
+            sealed: VecDeque::with_capacity(BATCHES_IN_FLIGHT_MAX),
+            committing: 0,
+            emptied: (0..BATCHES_IN_FLIGHT_MAX).map(|_| Batch::default()).collect(),
+        };
+        let mut batch = stepper.emptied.pop().expect("they were just put there");
+        stepper.core.begin(first, now, &mut batch);
+        stepper.sealed.push_back(batch);
+        Ok(stepper)
+    }
+
+    /// Returns whether the core has something to do at `now`, and room to do it.
+    pub fn has_work(&self, now: TimestampNs) -> bool {
+        !self.emptied.is_empty() && self.core.has_work(now)
+    }
+
+    /// Applies what is due at `now` and what waits in the inbox, up to a batch. Returns it; it is to be
+    /// committed.
+    pub fn work(&mut self, now: TimestampNs) -> Option<&Batch> {
+        if !self.has_work(now) {
+            return None;
+        }
+        let mut batch = self.emptied.pop()?;
+        self.core.fill(now, &mut batch, &*self.consumer);
+        self.sealed.push_back(batch);
+        self.sealed.back()
+    }
+
+    /// Begins to commit what has gathered. Returns whether there is anything, and no commit under way.
+    pub fn begin_commit(&mut self) -> bool {
+        let begins = self.committing == 0 && !self.sealed.is_empty();
+        if begins {
+            self.committing = self.sealed.len();
+        }
+        begins
+    }
+
+    /// Ends the commit that was begun, and publishes what is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: then nothing may be published any more, and the consumer has been told so.
+    pub async fn end_commit(&mut self) -> Result<(), JournalError> {
+        let batches = self.sealed.iter().take(self.committing);
+        if let Err(error) = self.committer.commit(batches).await {
+            self.consumer.journal_failed();
+            return Err(error);
+        }
+        for mut batch in self.sealed.drain(..self.committing) {
+            self.consumer.published(&batch);
+            batch.clear();
+            self.emptied.push(batch);
+        }
+        self.committing = 0;
+        Ok(())
+    }
+
+    /// Returns when something will be due.
+    pub fn next_deadline(&self) -> Option<TimestampNs> {
+        self.core.next_deadline()
+    }
+
+    /// Returns where the journal ends.
+    pub fn head(&self) -> Head {
+        self.committer.head()
+    }
+
+    /// Returns the exchange, which may be ahead of the journal.
+    pub fn exchange(&self) -> &Exchange {
+        self.core.exchange()
+    }
+
+    /// Returns whether everything that was applied is durable.
+    pub fn is_settled(&self) -> bool {
+        self.sealed.is_empty()
+    }
+
+    /// Lets go of everything that is not durable, as a crash does.
+    pub fn into_exchange(self) -> Exchange {
+        self.core.into_exchange()
+    }
+}
