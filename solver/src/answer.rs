@@ -89,7 +89,7 @@ fn price_items(problem: &Problem, surplus: i64) -> Vec<u64> {
     prices.begin(&setting, std::iter::repeat_n(0.0, setting.items));
     prices.take(&columns);
     for _ in 0..PRICED_STEPS {
-        prices.step(&columns, &setting, surplus as f64);
+        prices.step(&setting, surplus as f64);
     }
     proven.round(&prices, &setting, &columns);
     proven.price.iter().map(|price| round_up(*price)).collect()

@@ -39,9 +39,17 @@ pub(crate) struct Prices {
     best: Vec<f64>,
     most: Vec<f64>,
     value: Vec<f64>,
-    /// Per column: its rows, in fours, end here.
-    ends: Vec<u32>,
+    /// Per column: its first four rows.
+    firsts: Vec<[u16; 4]>,
+    /// The further rows of the columns that have more, in fours: whose they are, and where they end.
+    longer: Vec<(u32, u32)>,
     fours: Vec<[u16; 4]>,
+    /// Where each group's columns end, unless every column is in one of its own.
+    ends: Vec<u32>,
+    /// Per column: where its further fours end.
+    four_ends: Vec<u32>,
+    /// Per column: what prices leave of its value.
+    left: Vec<f64>,
     direction: Vec<f64>,
     count: Vec<f64>,
     /// The prices, and zero for [`NO_ROW`].
@@ -172,13 +180,8 @@ impl Prices {
     }
 
     /// Makes one step towards the target; returns the bound at the prices it began with.
-    pub(crate) fn step<const W: usize>(
-        &mut self,
-        columns: &Columns<W>,
-        setting: &Setting,
-        target: f64,
-    ) -> f64 {
-        let bound = self.evaluate(columns);
+    pub(crate) fn step(&mut self, setting: &Setting, target: f64) -> f64 {
+        let bound = self.evaluate();
         if bound < self.best_bound {
             if bound < self.best_bound - (bound.abs() * 1e-5) {
                 self.unimproved = 0;
@@ -199,8 +202,9 @@ impl Prices {
         for column in &self.chosen {
             self.often[*column as usize] += 1.0;
             let column = *column as usize;
-            let from = if column == 0 { 0 } else { self.ends[column - 1] as usize };
-            for row in self.fours[from..self.ends[column] as usize].as_flattened() {
+            let from = if column == 0 { 0 } else { self.four_ends[column - 1] as usize };
+            let further = &self.fours[from..self.four_ends[column] as usize];
+            for row in self.firsts[column].iter().chain(further.as_flattened()) {
                 self.count[usize::from(*row)] -= 1.0;
             }
         }
@@ -228,8 +232,11 @@ impl Prices {
     }
 
     /// Forms the bound at the prices there are, and notes the columns that it would choose.
-    fn evaluate<const W: usize>(&mut self, columns: &Columns<W>) -> f64 {
-        let mut bound: f64 = self.price.iter().sum();
+    ///
+    /// One pass each for what all columns have, for what few have and for the groups: what is the
+    /// same for all needs no branches that go wrong.
+    fn evaluate(&mut self) -> f64 {
+        let sum: f64 = self.price.iter().sum();
         self.padded[..self.price.len()].copy_from_slice(&self.price);
         let price = self.padded.first_chunk::<PADDED>().expect("it is as long");
         let paid = |four: &[u16; 4]| {
@@ -237,46 +244,84 @@ impl Prices {
             let [a, b, c, d] = four.map(|row| price[usize::from(row) % PADDED]);
             (a + b) + (c + d)
         };
-        self.chosen.clear();
-        let (mut group, mut best, mut chosen) = (u32::MAX, 0.0, u32::MAX);
+        self.left.clear();
+        let firsts = self.value.iter().zip(&self.firsts);
+        self.left.extend(firsts.map(|(value, four)| value - paid(four)));
         let mut from = 0;
-        let each = self.value.iter().zip(&self.ends).zip(&columns.group);
-        for (column, ((value, end), of)) in (0..).zip(each) {
-            let mut left = *value;
-            for four in &self.fours[from..*end as usize] {
-                left -= paid(four);
-            }
+        for (column, end) in &self.longer {
+            let further = self.fours[from..*end as usize].iter();
+            self.left[*column as usize] -= further.map(paid).sum::<f64>();
             from = *end as usize;
-            if *of != group {
-                if chosen != u32::MAX {
-                    bound += best;
-                    self.chosen.push(chosen);
+        }
+        sum + if self.ends.is_empty() { self.choose_each() } else { self.choose_by_group() }
+    }
+
+    /// Chooses every column that prices leave something of; returns what they leave in all.
+    fn choose_each(&mut self) -> f64 {
+        self.chosen.resize(self.left.len(), 0);
+        let mut count = 0;
+        let mut sums = [0.0; 4];
+        for (column, left) in (0..).zip(&self.left) {
+            self.chosen[count] = column;
+            count += usize::from(*left > 0.0);
+            sums[column as usize % 4] += left.max(0.0);
+        }
+        self.chosen.truncate(count);
+        (sums[0] + sums[1]) + (sums[2] + sums[3])
+    }
+
+    /// Chooses the best column of each group; returns what prices leave of them in all.
+    fn choose_by_group(&mut self) -> f64 {
+        self.chosen.clear();
+        let (mut from, mut sum) = (0, 0.0);
+        for end in &self.ends {
+            let (mut best, mut chosen) = (0.0, u32::MAX);
+            for (column, left) in (from..).zip(&self.left[from as usize..*end as usize]) {
+                if *left > best {
+                    (best, chosen) = (*left, column);
                 }
-                (group, best, chosen) = (*of, 0.0, u32::MAX);
             }
-            if left > best {
-                (best, chosen) = (left, column);
+            if chosen != u32::MAX {
+                sum += best;
+                self.chosen.push(chosen);
             }
+            from = *end;
         }
-        if chosen != u32::MAX {
-            bound += best;
-            self.chosen.push(chosen);
-        }
-        bound
+        sum
     }
 
     /// Lays out each column's rows in fours.
     fn pack<const W: usize>(&mut self, columns: &Columns<W>) {
+        self.firsts.clear();
+        self.longer.clear();
         self.fours.clear();
+        self.four_ends.clear();
         self.ends.clear();
+        let mut groups = 0;
         for column in 0..columns.len() {
-            let mut rows = columns.rows_of(column).iter().map(|row| u16::from(*row));
-            let count = columns.rows_of(column).len().div_ceil(4);
-            let four = || std::array::from_fn(|_| rows.next().unwrap_or(NO_ROW));
-            self.fours.extend(std::iter::repeat_with(four).take(count));
-            self.ends.push(self.fours.len() as u32);
+            let rows = columns.rows_of(column);
+            let (first, further) = rows.split_at(rows.len().min(4));
+            self.firsts.push(four(first));
+            if !further.is_empty() {
+                self.fours.extend(further.chunks(4).map(four));
+                self.longer.push((column as u32, self.fours.len() as u32));
+            }
+            self.four_ends.push(self.fours.len() as u32);
+            if column > 0 && columns.group[column] != columns.group[column - 1] {
+                self.ends.push(column as u32);
+                groups += 1;
+            }
+        }
+        match groups + 1 >= columns.len() {
+            true => self.ends.clear(),
+            false => self.ends.push(columns.len() as u32),
         }
     }
+}
+
+/// Lays out four rows at most.
+fn four(rows: &[u8]) -> [u16; 4] {
+    std::array::from_fn(|index| rows.get(index).map_or(NO_ROW, |row| u16::from(*row)))
 }
 
 /// Integer prices, with [`FINE`] bits after the point, and the bound they prove.

@@ -340,7 +340,7 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
                 if !self.clock.affords(3 * pass) {
                     break;
                 }
-                space.prices.step(&space.columns, &space.setting, self.had as f64);
+                space.prices.step(&space.setting, self.had as f64);
                 self.clock.spend(pass);
             }
             if !self.clock.affords(pass) {
