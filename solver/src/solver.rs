@@ -107,8 +107,8 @@ const SIFT_LOOKS: u32 = 8;
 const SIFT_PRICES_SHARE: f64 = 0.4;
 const SIFT_CHAINS_SHARE: f64 = 0.6;
 const SIFT_REGIONS_SHARE: f64 = 0.75;
-/// Columns up to which a longer search comes before rows are added.
-const FEW: usize = 128;
+/// Columns up to which a first search comes before chains.
+const FEW: usize = 80;
 /// The work of a budget without end, where shares of it are meant.
 const WORK_MOST: u64 = 10_000_000;
 /// Columns up to which proof is sought first.
@@ -116,7 +116,8 @@ const SMALL: usize = 256;
 /// Ejection chains between two looks at what they brought.
 const CHAINS_PER_LOOK: u32 = 16;
 /// Looks in vain before something else is tried.
-const CHAIN_FAILURES_MAX: usize = 40;
+const CHAIN_FAILURES_MAX: usize = 200;
+const CHAIN_FAILURES_MIN: usize = 20;
 /// Regions searched in vain before something else is tried.
 const FAILURES_MAX: u32 = 64;
 /// Steps of the price search between two looks at what they brought.
@@ -160,10 +161,10 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         let optimal = match self.space.columns.len() {
             small if small <= SMALL => {
                 self.price(2, 0.2)
-                    || self.search_all(self.clock.planned().min(WORK_MOST) / 24)
-                    || self.price(2, 0.2)
-                    || self.search_chains(0.3)
                     || self.search_few()
+                    || self.search_chains(0.3)
+                    || self.price(1, 0.3)
+                    || self.search_all(self.clock.planned().min(WORK_MOST) / 5 * 3)
                     || self.price(2, 0.4)
                     || self.cut(4, 0.5)
             }
@@ -182,7 +183,7 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
 
     /// Searches a while if columns are few; returns whether the incumbent is the best.
     fn search_few(&mut self) -> bool {
-        self.space.columns.len() <= FEW && self.search_all(self.clock.planned().min(WORK_MOST) / 3)
+        self.space.columns.len() <= FEW && self.search_all(self.clock.planned().min(WORK_MOST) / 24)
     }
 
     /// Looks at all sets of items, if they are few; returns whether the incumbent is the best.
@@ -528,7 +529,7 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         self.clock.spend(begin);
         let mut had = self.had;
         let mut failures = 0;
-        let most = CHAIN_FAILURES_MAX.min(4 + self.space.columns.len() / 16);
+        let most = CHAIN_FAILURES_MAX.min(CHAIN_FAILURES_MIN + self.space.columns.len() / 16);
         while !self.clock.is_over() && failures < most && self.clock.share() < share {
             let space = &mut *self.space;
             let found = space.chains.search(
