@@ -26,6 +26,7 @@ mod problem;
 mod region;
 mod solver;
 mod subsets;
+mod swaps;
 mod whole;
 
 pub use answer::{Config, Progress, Solution, Status};

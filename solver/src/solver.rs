@@ -20,6 +20,7 @@ use crate::prices::{FINE, Prices, Proven};
 use crate::problem::{Bid, BidId, Problem};
 use crate::region::{Kept, Searches};
 use crate::subsets::{ITEMS_FEW, Subsets};
+use crate::swaps::{self, Swaps};
 
 /// Solves a problem.
 pub fn solve(problem: &Problem, config: &Config<'_>) -> Solution {
@@ -74,6 +75,7 @@ struct Workspace<const W: usize> {
     greedy: Greedy<W>,
     searches: Searches,
     chains: Chains<W>,
+    swaps: (Swaps<2>, Swaps<4>, Swaps<8>),
     cliques: Cliques,
     cuts: Cuts,
     subsets: Subsets,
@@ -115,6 +117,8 @@ const WORK_MOST: u64 = 10_000_000;
 const SMALL: usize = 256;
 /// Ejection chains between two looks at what they brought.
 const CHAINS_PER_LOOK: u32 = 16;
+/// Swaps between two looks at what they brought.
+const SWAPS_PER_LOOK: u32 = 32;
 /// Looks in vain before something else is tried.
 const CHAIN_FAILURES_MAX: usize = 200;
 const CHAIN_FAILURES_MIN: usize = 20;
@@ -522,6 +526,10 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
             return false;
         }
         self.find_winners();
+        if swaps::is_for(&self.space.columns, &self.space.setting) {
+            self.search_swaps(share);
+            return self.fix_by_had();
+        }
         let space = &mut *self.space;
         let (columns, proven) = (&space.columns, &space.proven);
         let cost = |column: usize| proven.reduced_cost(column);
@@ -549,6 +557,40 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
             }
         }
         self.fix_by_had()
+    }
+
+    /// Searches by swaps, up to a share of the budget and while that helps.
+    fn search_swaps(&mut self, share: f64) {
+        match self.space.columns.len() {
+            0..=128 => self.swap(|space| &mut space.swaps.0, share),
+            129..=256 => self.swap(|space| &mut space.swaps.1, share),
+            _ => self.swap(|space| &mut space.swaps.2, share),
+        }
+    }
+
+    fn swap<const C: usize>(
+        &mut self,
+        swaps: impl Fn(&mut Workspace<W>) -> &mut Swaps<C>,
+        share: f64,
+    ) {
+        let mut search = std::mem::take(swaps(self.space));
+        let space = &mut *self.space;
+        let (columns, proven) = (&space.columns, &space.proven);
+        let cost = |column: usize| proven.reduced_cost(column);
+        let work = search.begin(columns, &space.setting, cost, &space.winners);
+        self.clock.spend(work);
+        let mut failures = 0;
+        let most = CHAIN_FAILURES_MAX.min(CHAIN_FAILURES_MIN + self.space.columns.len() / 16);
+        while !self.clock.is_over() && failures < most && self.clock.share() < share {
+            let random = &mut self.local.random;
+            let winners = &mut self.space.winners;
+            failures += 1;
+            if search.search(random, SWAPS_PER_LOOK, self.had, winners, &mut self.clock) {
+                failures = 0;
+                self.take_winners();
+            }
+        }
+        *swaps(self.space) = search;
     }
 
     /// Searches everything that is left where few columns go together; returns whether the
