@@ -14,6 +14,8 @@ use crate::local_search::Random;
 
 /// Nobody.
 const NOBODY: u32 = u32::MAX;
+/// Columns that are drawn, of which one goes in.
+const DRAWN: usize = 3;
 /// Columns that are looked at to fill one item.
 const LOOKED_AT_MAX: usize = 32;
 /// Buckets that columns are put in order by.
@@ -139,17 +141,11 @@ impl<const W: usize> Chains<W> {
         let mut kept = self.surplus;
         let mut vain = 0;
         for _ in 0..chains {
-            let size = self.order.len();
-            let zeroth = random.below(size);
-            let first = random.below(zeroth + 1);
-            let column = self.order[random.below(first + 1)];
-            if self.is_in[column as usize] {
-                continue;
-            }
+            let Some(column) = self.draw(columns, random) else { continue };
             let before = self.surplus;
             let mark = self.log.len();
             let work = self.chain(columns, setting, column);
-            if !clock.spend(work + 40) {
+            if !clock.spend(work + 80) {
                 break;
             }
             if self.surplus > had {
@@ -173,6 +169,44 @@ impl<const W: usize> Chains<W> {
             }
         }
         found
+    }
+
+    /// Draws columns, rather those that the prices like; returns the one that costs least now.
+    fn draw(&self, columns: &Columns<W>, random: &mut Random) -> Option<u32> {
+        let mut best = None;
+        for _ in 0..DRAWN {
+            let zeroth = random.below(self.order.len());
+            let first = random.below(zeroth + 1);
+            let column = self.order[random.below(first + 1)];
+            if self.is_in[column as usize] {
+                continue;
+            }
+            let gain = self.gain(columns, column as usize);
+            if best.is_none_or(|(most, _)| gain > most) {
+                best = Some((gain, column));
+            }
+        }
+        best.map(|(_, column)| column)
+    }
+
+    /// Returns about what a column adds at once: its value less that of the winners in its way. One
+    /// that is met again after others counts again.
+    fn gain(&self, columns: &Columns<W>, column: usize) -> i64 {
+        let mut gain = columns.value[column];
+        let of_group = self.group_owner[columns.group[column] as usize];
+        if of_group != NOBODY {
+            gain -= columns.value[of_group as usize];
+        }
+        let mut last = [of_group, NOBODY];
+        for row in columns.rows_of(column) {
+            let row = usize::from(*row);
+            let owner = self.owner[row];
+            if self.held[row] > 0 && !last.contains(&owner) {
+                gain -= columns.value[owner as usize];
+                last = [owner, last[0]];
+            }
+        }
+        gain
     }
 
     fn chain(&mut self, columns: &Columns<W>, setting: &Setting, column: u32) -> u64 {

@@ -12,8 +12,6 @@ use crate::columns::{Columns, Setting, UNCOUNTED};
 
 /// Columns up to which this search is tried, by the words of its sets.
 const WORDS_MAX: usize = 32;
-/// It is tried if fewer than one pair in so many goes together.
-const SPARSE: u64 = 3;
 
 /// The search.
 #[derive(Debug, Default)]
@@ -44,11 +42,13 @@ struct Level {
 }
 
 impl Cliques {
-    /// Takes columns; returns whether they are of the kind that this search is for.
+    /// Takes columns; returns whether they are of the kind that this search is for: fewer than one
+    /// pair in `sparse` goes together.
     pub(crate) fn load<const W: usize>(
         &mut self,
         columns: &Columns<W>,
         setting: &Setting,
+        sparse: u64,
         clock: &mut Clock<'_>,
     ) -> bool {
         let count = columns.len();
@@ -109,7 +109,7 @@ impl Cliques {
             }
         }
         clock.spend((columns.rows.len() + 3 * count) as u64 * words as u64 / 4);
-        pairs * SPARSE < (count * count) as u64
+        pairs * sparse < (count * count) as u64
     }
 
     /// Searches for something better than `had`, with at most so much work; returns whether all was

@@ -105,6 +105,16 @@ impl<const W: usize> Columns<W> {
         self.full.truncate(to);
     }
 
+    /// Lists the rows of every column, which until then has none.
+    pub(crate) fn list_rows(&mut self) {
+        self.rows.clear();
+        for (mask, end) in self.mask.iter().zip(&mut self.start[1..]) {
+            let rows = &mut self.rows;
+            each_bit(mask, |item| rows.push(u8::try_from(item).expect("an item is a byte")));
+            *end = u32::try_from(self.rows.len()).expect("COLUMNS_MAX sets of 256");
+        }
+    }
+
     /// Adds rows after the first so many; `members` says, for each, which columns are in it.
     pub(crate) fn add_rows(&mut self, first: usize, members: &[Vec<bool>]) {
         if members.is_empty() {
@@ -141,11 +151,7 @@ impl<const W: usize> Columns<W> {
         self.counted.push(column.counted);
         self.load.push(column.load);
         self.full.push(u32::try_from(number).expect("COLUMNS_MAX is far below"));
-        let rows = &mut self.rows;
-        each_bit(column.items.words(), |item| {
-            rows.push(u8::try_from(item).expect("an item is a byte"));
-        });
-        self.start.push(u32::try_from(self.rows.len()).expect("COLUMNS_MAX sets of 256"));
+        self.start.push(0);
         setting.members.extend(members);
         setting.member_start.push(u32::try_from(setting.members.len()).expect("as above"));
     }
@@ -161,8 +167,19 @@ struct Column {
     counted: u32,
 }
 
-/// Writes a problem out as columns.
+/// Writes a problem out as columns, with the lists of their rows.
 pub(crate) fn write_out<const W: usize>(
+    problem: &Problem,
+    columns: &mut Columns<W>,
+    setting: &mut Setting,
+    left_out: &dyn Fn(&Bid) -> bool,
+) {
+    write_sets(problem, columns, setting, left_out);
+    columns.list_rows();
+}
+
+/// Writes a problem out as columns; their rows are not listed yet.
+pub(crate) fn write_sets<const W: usize>(
     problem: &Problem,
     columns: &mut Columns<W>,
     setting: &mut Setting,

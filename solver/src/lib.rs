@@ -12,6 +12,7 @@ mod chains;
 mod cliques;
 mod clock;
 mod columns;
+mod construct;
 mod cuts;
 pub mod file;
 pub mod generate;

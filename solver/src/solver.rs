@@ -11,10 +11,10 @@ use crate::branch::Searched;
 use crate::chains::Chains;
 use crate::cliques::Cliques;
 use crate::clock::Clock;
-use crate::columns::{Columns, Setting, write_out};
+use crate::columns::{Columns, Setting, write_sets};
+use crate::construct::size_of;
 use crate::cuts::Cuts;
 use crate::greedy::Greedy;
-use crate::items::meets;
 use crate::local_search::LocalSearch;
 use crate::prices::{FINE, Prices, Proven};
 use crate::problem::{Bid, BidId, Problem};
@@ -65,14 +65,14 @@ impl Solver {
 }
 
 #[derive(Debug, Default)]
-struct Workspace<const W: usize> {
-    columns: Columns<W>,
+pub(crate) struct Workspace<const W: usize> {
+    pub(crate) columns: Columns<W>,
     /// All columns, while only the likely ones are looked at.
     aside: Columns<W>,
-    setting: Setting,
+    pub(crate) setting: Setting,
     prices: Prices,
-    proven: Proven,
-    greedy: Greedy<W>,
+    pub(crate) proven: Proven,
+    pub(crate) greedy: Greedy<W>,
     searches: Searches,
     chains: Chains<W>,
     swaps: (Swaps<2>, Swaps<4>, Swaps<8>),
@@ -81,25 +81,23 @@ struct Workspace<const W: usize> {
     subsets: Subsets,
     /// Item prices before rows were added to them.
     root: Vec<i64>,
-    keep: Vec<bool>,
+    pub(crate) keep: Vec<bool>,
     /// The columns of the incumbent, as they were numbered before any were left out.
-    incumbent: Vec<u32>,
+    pub(crate) incumbent: Vec<u32>,
     winners: Vec<u32>,
 }
 
-struct Run<'a, 'b, const W: usize> {
-    space: &'a mut Workspace<W>,
+pub(crate) struct Run<'a, 'b, const W: usize> {
+    pub(crate) space: &'a mut Workspace<W>,
     local: LocalSearch<W>,
-    clock: Clock<'b>,
+    pub(crate) clock: Clock<'b>,
     observer: &'a mut dyn FnMut(Progress),
-    had: i64,
-    bound: i64,
+    pub(crate) had: i64,
+    pub(crate) bound: i64,
     /// Whether only the likely columns are looked at, so that nothing is proven.
     sifting: bool,
 }
 
-/// Items that two bundles share on average, beyond which hardly two go together.
-const OVERLAP_MANY: usize = 4;
 /// Passes over all columns that are enough to look at all of them from the start.
 const PASSES_MANY: u64 = 60;
 /// Columns up to which all are looked at from the start.
@@ -107,10 +105,18 @@ const SIFTED_MIN: usize = 768;
 /// What is done with the likely columns alone: looks at prices, and shares of the budget.
 const SIFT_LOOKS: u32 = 8;
 const SIFT_PRICES_SHARE: f64 = 0.4;
-const SIFT_CHAINS_SHARE: f64 = 0.6;
-const SIFT_REGIONS_SHARE: f64 = 0.75;
-/// Columns up to which a first search comes before chains.
-const FEW: usize = 80;
+const SIFT_CHAINS_SHARE: f64 = 0.75;
+const SIFT_REGIONS_SHARE: f64 = 0.8;
+/// Cliques are searched if fewer than one pair in so many goes together; before anything else, if
+/// very few do.
+const SPARSE: u64 = 3;
+const SPARSE_FIRST: u64 = 24;
+/// Items that two bundles share on average, beyond which that is so.
+const CROWDED: usize = 3;
+/// A bound that is off by more than one in so many parts leads to no proof soon.
+const FAR_PART: i64 = 32;
+/// Passes over all columns that are too few for such a proof.
+const PASSES_FEW: u64 = 400;
 /// The work of a budget without end, where shares of it are meant.
 const WORK_MOST: u64 = 10_000_000;
 /// Columns up to which proof is sought first.
@@ -130,6 +136,8 @@ const STEPS_PER_LOOK: u32 = 10;
 const ROWS_ADDED: usize = 24;
 /// No more rows are added if they closed less than one in so many parts of the gap.
 const CUT_GAIN_LEAST: i64 = 8;
+/// What looking for rows of three takes at most.
+const TRIPLES_WORK: u64 = 1_000_000;
 /// Looks at prices for each round of rows that are added.
 const CUT_LOOKS: u32 = 3;
 /// The length of the steps when prices are sought again, nearer to the best.
@@ -148,8 +156,8 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
 
     fn solve(mut self, problem: &Problem, config: &Config<'_>) -> Solution {
         let left_out = |bid: &Bid| config.without == Some(bid.bidder);
-        write_out(problem, &mut self.space.columns, &mut self.space.setting, &left_out);
-        self.clock.spend(self.space.columns.rows.len() as u64 * 2);
+        write_sets(problem, &mut self.space.columns, &mut self.space.setting, &left_out);
+        self.clock.spend(self.space.columns.len() as u64 * 10);
         self.space.incumbent.clear();
         self.space.root.clear();
         self.space.proven.price.clear();
@@ -158,14 +166,25 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
             return self.answer(problem, config, true);
         }
         self.construct_first();
-        self.construct_pair();
+        if self.fix_evenly() {
+            return self.answer(problem, config, true);
+        }
+        let rows: usize = self.space.columns.mask.iter().map(|mask| size_of(mask) as usize).sum();
+        self.construct_pair(rows);
         self.construct_from(config.start);
+        // Where bundles are large even the first prices may be too much.
+        if !self.clock.affords(6 * (rows + 6 * self.space.columns.len()) as u64) {
+            return self.answer(problem, config, false);
+        }
+        self.space.columns.list_rows();
+        self.clock.spend(2 * rows as u64);
         self.begin_prices();
         self.sift();
         let optimal = match self.space.columns.len() {
             small if small <= SMALL => {
-                self.price(2, 0.2)
-                    || self.search_few()
+                self.search_crowded()
+                    || self.price(2, 0.2)
+                    || self.search_all(self.clock.planned().min(WORK_MOST) / 24)
                     || self.search_chains(0.3)
                     || self.price(1, 0.3)
                     || self.search_all(self.clock.planned().min(WORK_MOST) / 5 * 3)
@@ -173,9 +192,11 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
                     || self.cut(4, 0.5)
             }
             _ => {
-                self.price(4, 0.25)
+                self.search_crowded()
+                    || self.price(4, 0.25)
                     || self.search_chains(0.45)
                     || self.price(2, 0.65)
+                    || (self.is_far() && self.search_chains(0.85))
                     || self.cut(4, 0.65)
             }
         } || self.search();
@@ -185,9 +206,19 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         self.answer(problem, config, optimal)
     }
 
-    /// Searches a while if columns are few; returns whether the incumbent is the best.
-    fn search_few(&mut self) -> bool {
-        self.space.columns.len() <= FEW && self.search_all(self.clock.planned().min(WORK_MOST) / 24)
+    /// Searches everything at once where bundles are so large that hardly any go together; returns
+    /// whether the incumbent is the best.
+    fn search_crowded(&mut self) -> bool {
+        let (columns, setting) = (&self.space.columns, &self.space.setting);
+        let size = columns.rows.len() / columns.len().max(1);
+        size * size >= CROWDED * setting.items
+            && self.search_cliques(self.clock.planned().min(WORK_MOST) / 2, SPARSE_FIRST)
+    }
+
+    /// Returns whether the bound is so far off, and the budget so small, that no proof is near.
+    fn is_far(&self) -> bool {
+        let pass = (self.space.columns.rows.len() + 6 * self.space.columns.len()).max(1) as u64;
+        self.clock.planned() / pass < PASSES_FEW && self.bound - self.had > self.bound / FAR_PART
     }
 
     /// Looks at all sets of items, if they are few; returns whether the incumbent is the best.
@@ -224,95 +255,7 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         self.had == self.bound || self.space.columns.len() == 0
     }
 
-    fn construct_first(&mut self) {
-        for power in [0.5, 1.0] {
-            let space = &mut *self.space;
-            let (columns, setting) = (&space.columns, &space.setting);
-            let key = |column: usize| {
-                let size = match setting.reserve.first() {
-                    Some(0) | None => columns.rows_of(column).len() as f64,
-                    Some(_) => {
-                        let reserves = columns.rows_of(column).iter();
-                        reserves.map(|item| setting.reserve[usize::from(*item)]).sum::<i64>() as f64
-                    }
-                };
-                let size = if power < 1.0 { size.sqrt() } else { size };
-                (columns.value[column] as f64) / size.max(1.0)
-            };
-            let surplus = space.greedy.construct(columns, setting, key);
-            self.clock.spend(columns.len() as u64 * 20);
-            self.offer(surplus);
-        }
-    }
-
-    /// Begins with the best two columns that go together, where bundles are so large that hardly any
-    /// do and a greedy choice ends with one.
-    fn construct_pair(&mut self) {
-        let space = &mut *self.space;
-        let (columns, setting) = (&space.columns, &space.setting);
-        let size = columns.rows.len() / columns.len().max(1);
-        if !setting.exact || size * size < OVERLAP_MANY * setting.items {
-            return;
-        }
-        let mut order: Vec<_> = (0..columns.len()).collect();
-        order.sort_unstable_by_key(|column| std::cmp::Reverse(columns.value[*column]));
-        let (mut best, mut pair) = (self.had, None);
-        let mut tests_left = (self.clock.planned() / 10).min(10_000_000);
-        for (place, one) in order.iter().enumerate() {
-            for other in &order[..place] {
-                let value = columns.value[*one] + columns.value[*other];
-                if value <= best || tests_left == 0 {
-                    break;
-                }
-                tests_left -= 1;
-                let together = columns.group[*one] != columns.group[*other]
-                    && !meets(&columns.mask[*one], &columns.mask[*other]);
-                if together {
-                    (best, pair) = (value, Some((*one, *other)));
-                }
-            }
-            if !self.clock.spend(place as u64 / 4) {
-                break;
-            }
-        }
-        let Some((one, other)) = pair else { return };
-        let key = |column: usize| f64::from(u8::from(column == one || column == other));
-        let surplus = space.greedy.construct(columns, setting, key);
-        self.offer(surplus);
-    }
-
-    /// Begins with the given winners, and whatever goes with them.
-    fn construct_from(&mut self, start: &[BidId]) {
-        if start.is_empty() {
-            return;
-        }
-        let space = &mut *self.space;
-        let (columns, setting) = (&space.columns, &space.setting);
-        let key = |column: usize| {
-            let bids = setting.bids_of(columns.full[column]);
-            let wins = bids.iter().all(|bid| start.contains(&BidId(*bid)));
-            if wins { bids.len() as f64 } else { 0.0 }
-        };
-        let surplus = space.greedy.construct(columns, setting, key);
-        self.clock.spend(columns.len() as u64 * (20 + start.len() as u64));
-        self.offer(surplus);
-    }
-
-    /// Takes the constructed solution if it is better.
-    fn offer(&mut self, surplus: i64) -> bool {
-        if surplus <= self.had {
-            return false;
-        }
-        let space = &mut *self.space;
-        self.had = surplus;
-        space.incumbent.clear();
-        let winners = space.greedy.winners.iter();
-        space.incumbent.extend(winners.map(|column| space.columns.full[*column as usize]));
-        self.report();
-        true
-    }
-
-    fn report(&mut self) {
+    pub(crate) fn report(&mut self) {
         let (surplus, bound) = (self.had, self.bound.max(self.had));
         (self.observer)(Progress { elapsed: self.clock.elapsed(), surplus, bound });
     }
@@ -342,13 +285,13 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
             space.prices.fade();
             for _ in 0..STEPS_PER_LOOK {
                 // What is found is worth nothing before it is rounded.
-                if !self.clock.affords(3 * pass) {
+                if !self.clock.affords(5 * pass) {
                     break;
                 }
                 space.prices.step(&space.setting, self.had as f64);
                 self.clock.spend(pass);
             }
-            if !self.clock.affords(pass) {
+            if !self.clock.affords(2 * pass) {
                 return false;
             }
             if self.fix() {
@@ -373,6 +316,9 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
     fn cut(&mut self, rounds: u32, share: f64) -> bool {
         for _ in 0..rounds {
             if self.clock.is_over() || self.clock.share() > share {
+                return false;
+            }
+            if !self.space.setting.exact && !self.clock.affords(TRIPLES_WORK) {
                 return false;
             }
             let space = &mut *self.space;
@@ -440,18 +386,6 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         self.clock.spend(all.len() as u64 * 12);
     }
 
-    fn construct_by_prices(&mut self) {
-        let space = &mut *self.space;
-        let (columns, proven) = (&space.columns, &space.proven);
-        let key = |column: usize| {
-            let value = (columns.value[column] << FINE) as f64;
-            proven.left[column] as f64 / value
-        };
-        let surplus = space.greedy.construct(columns, &space.setting, key);
-        self.clock.spend(columns.len() as u64 * 12);
-        self.offer(surplus);
-    }
-
     /// Rounds the prices, and leaves out what cannot be in a better solution.
     fn fix(&mut self) -> bool {
         let space = &mut *self.space;
@@ -479,7 +413,8 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         if left == 0 {
             return true;
         }
-        if left < space.columns.len() * 15 / 16 {
+        let pass = (space.columns.rows.len() + 6 * space.columns.len()) as u64;
+        if left < space.columns.len() * 15 / 16 && self.clock.affords(2 * pass) {
             space.columns.retain(&space.keep);
             space.prices.retain(&space.columns, &space.keep);
             space.proven.evaluate(&space.columns);
@@ -495,7 +430,7 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         // What is left of the budget may be too little for anything.
         while !self.clock.is_over() && before != Some(self.clock.work()) {
             before = Some(self.clock.work());
-            if self.search_cliques(2 * work) || self.search_all(work) {
+            if self.search_cliques(2 * work, SPARSE) || self.search_all(work) {
                 return true;
             }
             let share = self.clock.share();
@@ -526,7 +461,7 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
             return false;
         }
         self.find_winners();
-        if swaps::is_for(&self.space.columns, &self.space.setting) {
+        if !self.sifting && swaps::is_for(&self.space.columns, &self.space.setting) {
             self.search_swaps(share);
             return self.fix_by_had();
         }
@@ -595,13 +530,13 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
 
     /// Searches everything that is left where few columns go together; returns whether the
     /// incumbent is best.
-    fn search_cliques(&mut self, work: u64) -> bool {
+    fn search_cliques(&mut self, work: u64, sparse: u64) -> bool {
         let space = &mut *self.space;
         let (rows, columns) = (space.columns.rows.len(), space.columns.len());
         if !self.clock.affords(((rows + 3 * columns) * columns.div_ceil(64)) as u64 / 4) {
             return false;
         }
-        if !space.cliques.load(&space.columns, &space.setting, &mut self.clock) {
+        if !space.cliques.load(&space.columns, &space.setting, sparse, &mut self.clock) {
             return false;
         }
         let all = space.cliques.search(self.had, work, &mut self.clock);
@@ -615,7 +550,9 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
     /// Searches everything that is left; returns whether the incumbent is best.
     fn search_all(&mut self, work: u64) -> bool {
         let (rows, columns) = (self.space.columns.rows.len(), self.space.columns.len());
-        if !self.is_priced() || !self.clock.affords((rows * (4 + columns / 128)) as u64) {
+        let words = columns.div_ceil(64).next_power_of_two();
+        let begin = rows * (8 + 2 * words) + columns * (20 + 2 * words);
+        if !self.is_priced() || !self.clock.affords(begin as u64) {
             return false;
         }
         let space = &mut *self.space;
@@ -667,7 +604,7 @@ impl<'a, 'b, const W: usize> Run<'a, 'b, W> {
         let mut failures = 0;
         while !self.clock.is_over() {
             failures += 1;
-            if failures % 8 == 0 && (failures > FAILURES_MAX || self.clock.share() > share) {
+            if failures > FAILURES_MAX || self.clock.share() > share {
                 break;
             }
             let space = &mut *self.space;
