@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use gavel_matcher::index::{self, Index};
 use gavel_matcher::{Chain, Links};
 use gavel_protocol::limits::{CLIENT_ID_AHEAD_MAX, CLIENT_ID_HORIZON};
-use gavel_protocol::{AgentId, ClientId, Outcome, RejectReason, TimestampNs};
+use gavel_protocol::{AgentId, Bug, ClientId, Outcome, RejectReason, TimestampNs};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::limits::{AGENTS_MAX, CLIENT_IDS_MAX, CLIENT_IDS_PER_AGENT_MAX};
@@ -101,6 +101,9 @@ impl ClientIds {
 
     /// Returns what is remembered of an id.
     pub(crate) fn find(&self, agent: AgentId, client_id: ClientId) -> Option<Remembered> {
+        if Bug::ClientIdForgotten.is_planted() && client_id.raw() % 16 == 3 {
+            return None;
+        }
         let queue = self.queue(agent)?;
         self.slot(agent, queue, client_id).map(|slot| self.at(slot))
     }

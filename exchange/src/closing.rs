@@ -4,7 +4,7 @@ use gavel_matcher::limits::{STANDING_CONSIDERED_MAX, STANDING_VISITED_MAX};
 use gavel_matcher::{Candidate, Owner, Quote, Rfq, StandingQuote, clear};
 use gavel_protocol::limits::QUANTITY_MAX;
 use gavel_protocol::{
-    CancelCause, CapabilityId, DurationNs, Event, Format, LossReason, Micros, Movement,
+    Bug, CancelCause, CapabilityId, DurationNs, Event, Format, LossReason, Micros, Movement,
     NoQuoteReason, Offer, QuoteRef, Ranked, RankedResult, RfqClosed, RfqResult, RfqTerms,
     TimestampNs,
 };
@@ -212,7 +212,11 @@ impl Exchange {
         ranked_before: usize,
         out: &mut Events<'_>,
     ) {
-        push_movement(self.holds.refund(&mut self.ledger, rfq.id), out);
+        let refund = self.holds.refund(&mut self.ledger, rfq.id);
+        if Bug::HoldClosedTwice.is_planted() && self.ledger.apply(&refund).is_ok() {
+            push_movement(refund, out);
+        }
+        push_movement(refund, out);
         self.exposures.rfq_ended(rfq.owner.slots.account);
         let Ending { result, awarded, bundles, clearing_price } = ending;
         let ranked = u32::try_from(out.ranking.len() - ranked_before);

@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex};
 use dashmap::DashMap;
 use gavel_protocol::limits::BOOK_SHOWN_MAX;
 use gavel_protocol::{
-    Accepted, AgentId, Book, BookOpened, BookShown, BundlesPosed, CancelCause, CapabilityId,
+    Accepted, AgentId, Book, BookOpened, BookShown, Bug, BundlesPosed, CancelCause, CapabilityId,
     CloseReason, Codec, Command, Declined, Disclosure, Event, MassQuote, MassQuoteAnswer, Micros,
-    Name, Parties, PosedBundle, PrivateEvent, ProblemBundles, PublicEvent, QuoteLost, QuoteShown,
-    Ranked, RankedResult, RejectedAnswer, RfqAnnounced, RfqClosed, RfqClosedPublicly, RfqEnded,
-    RfqId, RfqOpened, RfqTaken, RfqTakenPublicly, SequencedAnswer, ServerMessage, SessionId,
-    Standby, StandbyEnded, StandingQuoteCanceled, StreamPosition, TimestampNs,
+    Name, Parties, PosedBundle, PrivateEvent, ProblemBundles, PublicEvent, QuoteCanceled,
+    QuoteLost, QuoteShown, Ranked, RankedResult, RejectedAnswer, RfqAnnounced, RfqClosed,
+    RfqClosedPublicly, RfqEnded, RfqId, RfqOpened, RfqTaken, RfqTakenPublicly, SequencedAnswer,
+    ServerMessage, SessionId, Standby, StandbyEnded, StandingQuoteCanceled, StreamPosition,
+    TimestampNs,
 };
 use gavel_sequencer::{Batch, Consumer, Origin, Part, QueryAnswer, StepView};
 use rustc_hash::FxBuildHasher;
@@ -119,7 +120,7 @@ impl FanOut {
             Err(reason) => ServerMessage::Rejected(RejectedAnswer::of(reason)),
             Ok(outcome) => {
                 let earlier = if let Event::Repeated(e) = first { Some(e.ts_event) } else { None };
-                let repeated = earlier.is_some();
+                let repeated = earlier.is_some() && !Bug::AnswerNotMarkedRepeated.is_planted();
                 let ts_event = earlier.unwrap_or(stamped.ts_event);
                 ServerMessage::Accepted(Accepted { ts_event, repeated, outcome })
             }
@@ -297,6 +298,13 @@ impl Splitter<'_> {
             }
             Event::ProviderSuspended(e) => {
                 self.private(e.provider, PrivateEvent::ProviderSuspended(*e));
+            }
+            Event::QuotePlaced(e) if Bug::SealedQuoteShown.is_planted() => {
+                let cause = CancelCause::Expired;
+                let (quote, rfq, provider) = (e.quote, e.rfq, e.provider);
+                let canceled = QuoteCanceled { quote, rfq, provider, cause };
+                let event = StreamEvent::Private(PrivateEvent::QuoteCanceled(canceled));
+                self.streams.push(StreamKey::Exchange, event);
             }
             // Sealed until the close, or known to whoever asked for it from the answer.
             Event::QuotePlaced(_)

@@ -237,6 +237,26 @@ pub struct SimArgs {
 pub enum SimCommand {
     /// Let populations of agents trade in virtual time, and compare what came out with the optimum.
     Market(SimMarketArgs),
+    /// Let a seeded world of crashes, torn writes and broken connections try to break the exchange.
+    World(SimWorldArgs),
+}
+
+/// Arguments of `gavel sim world`.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:\n\n  gavel sim world --seeds 1000 --json")]
+pub struct SimWorldArgs {
+    /// The seed of the first world: everything in it is drawn from that.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many worlds, of one seed after the other.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// End a world after so many commands.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub commands: u64,
+    /// Worlds that are run at the same time.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub threads: u64,
 }
 
 /// Arguments of `gavel sim market`.

@@ -56,6 +56,9 @@ fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
     match command {
         Command::Up(args) => commands::up::run(args, output),
         Command::Demo(args) => commands::demo::run(args, output),
+        Command::Sim(SimArgs { instead: Some(SimCommand::World(args)), .. }) => {
+            commands::sim_world::run(&args, output)
+        }
         Command::Sim(SimArgs { instead: Some(SimCommand::Market(args)), .. }) => {
             commands::sim_market::run(&args, output)
         }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use gavel_protocol::limits::AWARDS_PER_RFQ_MAX;
 use gavel_protocol::{
-    AccountId, Breakdown, Format, LossReason, Micros, Offer, QuoteRef, Ranked, RankedResult,
+    AccountId, Breakdown, Bug, Format, LossReason, Micros, Offer, QuoteRef, Ranked, RankedResult,
     RfqTerms, Scoring,
 };
 use rkyv::{Archive, Deserialize, Serialize};
@@ -255,8 +255,12 @@ fn packed(candidate: &Candidate, score: Micros, index: usize) -> Place {
     assert!(score > 0, "invariant: prices are checked before they compete");
     assert!(candidate.priority < 1 << PRIORITY_BITS, "invariant: sequence numbers fit 48 bits");
     let barred = u128::from(candidate.barred.is_some());
+    let priority = match Bug::TieByPlaceInTable.is_planted() {
+        true => candidate.priority.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PRIORITY_BITS),
+        false => candidate.priority,
+    };
     (((barred << SCORE_BITS | u128::from(score.unsigned_abs())) << PRIORITY_BITS)
-        | u128::from(candidate.priority))
+        | u128::from(priority))
         << INDEX_BITS
         | index as u128
 }

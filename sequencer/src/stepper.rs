@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gavel_exchange::Exchange;
-use gavel_protocol::{Found, TimestampNs};
+use gavel_protocol::{Bug, Found, TimestampNs};
 
 use crate::alive::Note;
 use crate::batch::Batch;
@@ -83,6 +83,9 @@ impl<J: Journal> Stepper<J> {
         let begins = self.committing == 0 && !self.sealed.is_empty();
         if begins {
             self.committing = self.sealed.len();
+            if Bug::PublishedBeforeDurable.is_planted() {
+                self.sealed.iter().for_each(|batch| self.consumer.published(batch));
+            }
         }
         begins
     }
@@ -99,7 +102,9 @@ impl<J: Journal> Stepper<J> {
             return Err(error);
         }
         for mut batch in self.sealed.drain(..self.committing) {
-            self.consumer.published(&batch);
+            if !Bug::PublishedBeforeDurable.is_planted() {
+                self.consumer.published(&batch);
+            }
             batch.clear();
             self.emptied.push(batch);
         }

@@ -13,6 +13,7 @@ pub mod rfq;
 pub mod script;
 pub mod sim;
 pub mod sim_market;
+pub mod sim_world;
 pub mod solve;
 pub mod up;
 pub mod verify;

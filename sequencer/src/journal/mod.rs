@@ -83,6 +83,9 @@ pub enum JournalError {
     /// A record cannot be written.
     #[error("cannot append to the journal")]
     Appending(#[source] sqlx::Error),
+    /// A store of another kind refuses a record.
+    #[error("cannot write to the journal's store")]
+    Writing(#[source] std::io::Error),
     /// Records cannot be read.
     #[error("cannot read the journal after command {seq}; restore it from a backup")]
     Reading {

@@ -1,0 +1,41 @@
+//! Seeded worlds: nothing that is acknowledged is lost, and nothing takes effect twice.
+//!
+//! How many worlds are run, and with how many commands each, can be set from outside: see
+//! `cargo xtask faults`.
+#![allow(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+
+use gavel_simulator::world::{Limits, Many, run, run_many};
+
+/// As many threads as there are cores on the machines that this usually runs on.
+const THREADS: usize = 2;
+
+fn from_outside(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
+
+fn limits() -> Limits {
+    let commands = from_outside("GAVEL_WORLD_COMMANDS", 300);
+    Limits { commands, steps: 6 * commands }
+}
+
+fn shown(many: &Many) -> String {
+    let failures: Vec<String> = many.failures.iter().map(ToString::to_string).collect();
+    failures.join("\n")
+}
+
+#[test]
+fn no_world_breaks_it() {
+    let worlds = from_outside("GAVEL_WORLDS", 24);
+    let many = run_many(1..1 + worlds, limits(), THREADS);
+    let took = many.took.as_secs_f64();
+    println!("{}\n{took:.0} s, {:.2} h/CPU s", many.tally, many.hours_per_cpu_second());
+    assert!(many.failures.is_empty(), "{}", shown(&many));
+    assert!(many.tally.crashes > 0 && many.tally.predicted > 0, "they were too quiet");
+}
+
+#[test]
+fn a_seed_makes_the_same_world_again() {
+    for seed in [3, 17] {
+        assert_eq!(run(seed, limits()).unwrap(), run(seed, limits()).unwrap());
+    }
+}
