@@ -52,7 +52,14 @@ impl Served {
     /// Starts an exchange with further arguments.
     pub fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (child, quic, http) = up(folder.path(), "127.0.0.1:0", more);
+        let (child, quic, http) = up(folder.path(), "127.0.0.1:0", more, &[]);
+        Self { child, folder, quic, http }
+    }
+
+    /// Starts an exchange in an environment of its own.
+    pub fn start_in(environment: &[(&str, &Path)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (child, quic, http) = up(folder.path(), "127.0.0.1:0", &[], environment);
         Self { child, folder, quic, http }
     }
 
@@ -79,7 +86,7 @@ impl Served {
 
     /// Starts it again in the same folder and on the same port.
     pub fn start_again(&mut self) {
-        (self.child, self.quic, self.http) = up(self.folder.path(), &self.quic, &[]);
+        (self.child, self.quic, self.http) = up(self.folder.path(), &self.quic, &[], &[]);
     }
 
     /// Asks it to end, and waits until it has. The data directory stays.
@@ -98,10 +105,17 @@ impl Drop for Served {
 }
 
 /// Starts an exchange, and waits until it serves.
-fn up(data: &Path, quic: &str, more: &[&str]) -> (Child, String, String) {
+fn up(
+    data: &Path,
+    quic: &str,
+    more: &[&str],
+    environment: &[(&str, &Path)],
+) -> (Child, String, String) {
     let data = data.to_str().unwrap();
     let args = ["up", "--data", data, "--quic", quic, "--http", "127.0.0.1:0", "--json"];
-    let mut child = spawn(&[args.as_slice(), more].concat());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
+    command.args(args).args(more).envs(environment.iter().copied()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let started: serde_json::Value = serde_json::from_str(&line).unwrap();
