@@ -37,3 +37,18 @@ pub const COMMAND_BYTES_MAX: usize = 2 * gavel_protocol::limits::FRAME_BYTES_MAX
 
 /// Queries answered with one batch: a book is some 60 KiB.
 pub const BATCH_QUERIES_MAX: usize = 64;
+
+/// How long a journal's server may take to answer before it is asked again by way of a new session.
+pub const JOURNAL_ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// How long a journal's server may be away before the journal fails.
+pub const JOURNAL_OUTAGE_MAX: Duration = Duration::from_secs(30);
+
+/// How long the lock of an exchange that has just ended is waited for.
+pub const JOURNAL_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The waits between attempts to reach a journal's server: the first, doubled each time, and the
+/// longest.
+pub const JOURNAL_RETRY_FIRST: Duration = Duration::from_millis(10);
+/// See [`JOURNAL_RETRY_FIRST`].
+pub const JOURNAL_RETRY_MAX: Duration = Duration::from_secs(1);

@@ -66,6 +66,8 @@ pub struct Status {
     head: Mutex<Head>,
     pub(crate) journal_lag_ns: AtomicU64,
     pub(crate) failed: AtomicBool,
+    /// Notified when another exchange has taken over.
+    pub(crate) superseded: Notify,
     audit: Mutex<Option<Audit>>,
     audit_wanted: AtomicBool,
 }
@@ -106,6 +108,12 @@ impl Status {
     /// Returns whether the journal has failed.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
+    }
+
+    /// Returns when another exchange has taken over the journal: this one is over, and its process
+    /// should end. For one who waits.
+    pub async fn superseded(&self) {
+        self.superseded.notified().await;
     }
 }
 

@@ -125,6 +125,9 @@ impl<J: Journal> Writer<J> {
         tracing::error!(error = %chain(error), "the journal cannot commit: nothing is acknowledged");
         self.status.failed.store(true, Ordering::Release);
         self.consumer.journal_failed();
+        if matches!(error, JournalError::Superseded { .. }) {
+            self.status.superseded.notify_one();
+        }
         (self.wake_core)();
     }
 }

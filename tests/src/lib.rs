@@ -9,6 +9,7 @@
 )]
 
 pub mod market;
+pub mod postgres;
 mod raw;
 
 use std::sync::Arc;

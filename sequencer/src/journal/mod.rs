@@ -4,14 +4,19 @@
 //! chain value depends on all before it, so nothing before its end can be lost, added or changed
 //! unnoticed. That its end was cut off cannot be seen from within: compare the head.
 
+mod any;
+mod postgres;
 mod record;
 mod sqlite;
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use gavel_protocol::Digest;
 
+pub use any::{AnyJournal, JournalPlace};
+pub use postgres::{AddressError, PostgresAddress, PostgresJournal};
 pub use record::{Condenser, Record, decode_commands, encode_command};
 pub use sqlite::SqliteJournal;
 
@@ -77,6 +82,58 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
         /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The server cannot be reached, does not let us in, or fails while the journal is opened.
+    #[error("cannot open the journal on {server}")]
+    Connecting {
+        /// The server, without a password.
+        server: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another exchange has the journal open.
+    #[error(
+        "the journal on {server} is in use by another exchange; stop that one first, or use another \
+         database. If its machine is gone, the server lets go of it within 30 s"
+    )]
+    InUseByAnother {
+        /// The server, without a password.
+        server: String,
+    },
+    /// There is no journal to read.
+    #[error("no exchange has kept its journal on {server}")]
+    NoJournal {
+        /// The server, without a password.
+        server: String,
+    },
+    /// The tables cannot be made, or were made by a newer build.
+    #[error("cannot make the journal's tables; the user needs the right to create a schema")]
+    Migrating(#[source] sqlx::migrate::MigrateError),
+    /// Records are missing at the end.
+    #[error(
+        "the journal is damaged: it is noted to end with command {noted}, but its records end with \
+         command {found}; restore it from a backup"
+    )]
+    CutOff {
+        /// Where it should end.
+        noted: u64,
+        /// Where it does.
+        found: u64,
+    },
+    /// The thread that talks to the server cannot be started.
+    #[error("cannot start the journal's thread")]
+    Thread(#[source] std::io::Error),
+    /// The server has been away for too long.
+    #[error(
+        "the journal's server has been away for {outage:?}; start the exchange again when it is back"
+    )]
+    Outage {
+        /// For how long it was waited for.
+        outage: Duration,
+        /// What was tried last.
         #[source]
         source: sqlx::Error,
     },

@@ -106,6 +106,9 @@ impl SqliteJournal {
 
 impl Journal for SqliteJournal {
     async fn append(&mut self, record: &Record) -> Result<(), JournalError> {
+        if !record.follows(&self.head) {
+            return Err(JournalError::Superseded { seq: record.first_seq });
+        }
         let done = sqlx::query(APPEND)
             .bind(stored(record.last_seq))
             .bind(stored(record.first_seq))

@@ -1,0 +1,87 @@
+//! Either journal, for whoever lets people choose.
+
+use std::path::PathBuf;
+
+use crate::journal::{
+    Head, Journal, JournalError, PostgresAddress, PostgresJournal, Record, SqliteJournal,
+};
+
+/// Where a journal is kept.
+#[derive(Clone, Debug)]
+pub enum JournalPlace {
+    /// In a folder, embedded.
+    Folder(PathBuf),
+    /// On a server.
+    Postgres(PostgresAddress),
+}
+
+/// A journal of either kind.
+#[derive(Debug)]
+pub enum AnyJournal {
+    /// Embedded.
+    Sqlite(SqliteJournal),
+    /// On a server.
+    Postgres(PostgresJournal),
+}
+
+impl JournalPlace {
+    /// Opens the journal, making it if there is none, and becomes its writer.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: another exchange has it, or it cannot be opened.
+    pub async fn open(&self) -> Result<AnyJournal, JournalError> {
+        Ok(match self {
+            Self::Folder(folder) => AnyJournal::Sqlite(SqliteJournal::open(folder).await?),
+            Self::Postgres(address) => AnyJournal::Postgres(PostgresJournal::open(address).await?),
+        })
+    }
+
+    /// Opens the journal to read it: an embedded one only without an exchange that has it open, one on
+    /// a server beside its writer.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: another exchange has it, or it cannot be opened.
+    pub async fn open_to_read(&self) -> Result<AnyJournal, JournalError> {
+        match self {
+            Self::Folder(_) => self.open().await,
+            Self::Postgres(address) => {
+                Ok(AnyJournal::Postgres(PostgresJournal::open_to_read(address).await?))
+            }
+        }
+    }
+}
+
+impl AnyJournal {
+    /// Returns where the journal ends.
+    pub fn head(&self) -> Head {
+        match self {
+            Self::Sqlite(journal) => journal.head(),
+            Self::Postgres(journal) => journal.head(),
+        }
+    }
+}
+
+impl Journal for AnyJournal {
+    async fn append(&mut self, record: &Record) -> Result<(), JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.append(record).await,
+            Self::Postgres(journal) => journal.append(record).await,
+        }
+    }
+
+    async fn read_after(&mut self, seq: u64) -> Result<Option<Record>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.read_after(seq).await,
+            Self::Postgres(journal) => journal.read_after(seq).await,
+        }
+    }
+
+    async fn close(self) -> Result<(), JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.close().await,
+            Self::Postgres(journal) => journal.close().await,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The journal on a PostgreSQL server: one row per record, and one that says where they end and whose
+//! they are.
+//!
+//! The session belongs to a thread of its own, which the journal asks: so the journal may be used
+//! from any runtime, and nothing that is on its way is forgotten when whoever waits for it is.
+
+mod address;
+mod session;
+mod store;
+
+use std::future::Future;
+use std::thread;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::journal::{Head, Journal, JournalError, Record};
+
+pub use address::{AddressError, PostgresAddress};
+
+use store::Store;
+
+/// The journal on a server. Holding it for writing excludes every other exchange.
+#[derive(Debug)]
+pub struct PostgresJournal {
+    requests: mpsc::Sender<Request>,
+    head: Head,
+}
+
+/// What the thread is asked, and whom it answers.
+#[derive(Debug)]
+enum Request {
+    Append { record: Record, before: Head, answer: Answer<()> },
+    ReadAfter { seq: u64, answer: Answer<Option<Record>> },
+    Close { answer: Answer<()> },
+}
+
+type Answer<T> = oneshot::Sender<Result<T, JournalError>>;
+
+impl PostgresJournal {
+    /// Opens the journal, making it if there is none, and becomes its writer.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::InUseByAnother`] if another exchange has it, or what the server says.
+    pub async fn open(address: &PostgresAddress) -> Result<Self, JournalError> {
+        let address = address.clone();
+        Self::start(|| Store::open(address)).await
+    }
+
+    /// Opens the journal to read it. Its writer, if there is one, goes on; whatever is to be appended
+    /// here is refused as [`JournalError::Superseded`].
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::NoJournal`] if there is none, or what the server says.
+    pub async fn open_to_read(address: &PostgresAddress) -> Result<Self, JournalError> {
+        let address = address.clone();
+        Self::start(|| Store::open_to_read(address)).await
+    }
+
+    /// Returns where the journal ends.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    async fn start<O>(open: impl FnOnce() -> O + Send + 'static) -> Result<Self, JournalError>
+    where
+        O: Future<Output = Result<(Store, Head), JournalError>>,
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(JournalError::Thread)?;
+        let (requests, asked) = mpsc::channel(1);
+        let (opened_in, opened) = oneshot::channel();
+        let run = move || {
+            runtime.block_on(async {
+                match open().await {
+                    Ok((store, head)) => {
+                        if opened_in.send(Ok(head)).is_ok() {
+                            serve(store, asked).await;
+                        }
+                    }
+                    // Whoever has asked may be gone.
+                    Err(error) => drop(opened_in.send(Err(error))),
+                }
+            });
+        };
+        thread::Builder::new().name("postgres".into()).spawn(run).map_err(JournalError::Thread)?;
+        let head = opened.await.expect("invariant: the thread answers before it ends")?;
+        Ok(Self { requests, head })
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, JournalError> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.requests.send(request(answer)).await;
+        sent.expect("invariant: the thread lives as long as the journal");
+        answered.await.expect("invariant: the thread answers what it takes")
+    }
+}
+
+impl Journal for PostgresJournal {
+    async fn append(&mut self, record: &Record) -> Result<(), JournalError> {
+        if !record.follows(&self.head) {
+            return Err(JournalError::Superseded { seq: record.first_seq });
+        }
+        let (head, before, record) = (record.head(), self.head, record.clone());
+        self.ask(|answer| Request::Append { record, before, answer }).await?;
+        self.head = head;
+        Ok(())
+    }
+
+    async fn read_after(&mut self, seq: u64) -> Result<Option<Record>, JournalError> {
+        self.ask(|answer| Request::ReadAfter { seq, answer }).await
+    }
+
+    async fn close(self) -> Result<(), JournalError> {
+        self.ask(|answer| Request::Close { answer }).await
+    }
+}
+
+/// Answers until there is nobody left to ask.
+async fn serve(mut store: Store, mut asked: mpsc::Receiver<Request>) {
+    while let Some(request) = asked.recv().await {
+        // Whoever has asked may be gone; what was asked is done all the same.
+        match request {
+            Request::Append { record, before, answer } => {
+                drop(answer.send(store.append(&record, &before).await));
+            }
+            Request::ReadAfter { seq, answer } => {
+                drop(answer.send(store.read_after(seq).await));
+            }
+            Request::Close { answer } => {
+                drop(answer.send(store.close().await));
+                return;
+            }
+        }
+    }
+    if let Err(error) = store.close().await {
+        tracing::debug!(%error, "the server notices by itself that the journal is closed");
+    }
+}
