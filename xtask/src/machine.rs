@@ -29,6 +29,20 @@ pub fn ensure_rust_components() -> Result<()> {
     Ok(())
 }
 
+/// Makes sure that there is a PostgreSQL that the tests can start servers of. It need not run, and one
+/// that runs is left alone.
+///
+/// # Errors
+///
+/// If it is missing and cannot be installed.
+pub fn ensure_postgres() -> Result<()> {
+    let find = "ls /usr/lib/postgresql/*/bin/initdb || command -v initdb";
+    if !Command::new("sh").arg("-c").arg(find).succeeds()? {
+        install(&["postgresql"])?;
+    }
+    Ok(())
+}
+
 /// Returns a Python that has what the wire is tested against: in an environment of its own beside
 /// the build's outputs, made at the first use.
 ///

@@ -1,4 +1,4 @@
-//! The front door for people who work on the exchange: `cargo xtask test | golden | bench | docs`.
+//! The front door for people who work on the exchange: `cargo xtask test | golden | db | bench | docs`.
 //!
 //! Every task prints the plain commands that it runs, so that nobody depends on this program. What
 //! it does *not* do: anything that the exchange needs in order to run. The rules of the house are
@@ -24,6 +24,8 @@ enum Task {
     Test,
     /// Writes the expected outputs of the tests and the generated documentation anew.
     Golden,
+    /// Starts a private PostgreSQL server and prints its address; installs it where that is possible.
+    Db,
     /// Runs the benches, which print what they measured and under which conditions.
     Bench {
         /// Measure the exchange beside something else.
@@ -51,6 +53,7 @@ fn main() -> Result<()> {
     match Task::parse() {
         Task::Test => test(),
         Task::Golden => golden(),
+        Task::Db => db(),
         Task::Bench { beside: None } => bench(),
         Task::Bench { beside: Some(Beside::Peers) } => {
             Command::new("python3").arg("benches/peers/peers.py").run()
@@ -68,17 +71,24 @@ fn test() -> Result<()> {
     machine::ensure_rust_components()?;
     Command::cargo("fmt --all --check").run()?;
     Command::cargo("clippy --workspace --all-targets --locked -- -D warnings").run()?;
+    machine::ensure_postgres()?;
     let python = machine::python_with_packages()?;
     Command::cargo("test --workspace --locked").env(machine::PYTHON_VARIABLE, python).run()
 }
 
 fn golden() -> Result<()> {
     docs::write()?;
+    machine::ensure_postgres()?;
     let python = machine::python_with_packages()?;
     Command::cargo("test --workspace")
         .env("GAVEL_GOLDEN", "write")
         .env(machine::PYTHON_VARIABLE, python)
         .run()
+}
+
+fn db() -> Result<()> {
+    machine::ensure_postgres()?;
+    Command::cargo("run --quiet -p gavel-tests --bin private-postgres").run()
 }
 
 fn bench() -> Result<()> {
