@@ -1,6 +1,7 @@
 //! The command line.
 
 mod explain;
+mod journal;
 mod operator;
 mod parse;
 mod quote;
@@ -18,6 +19,7 @@ use crate::bench::solver::SolverArgs;
 use crate::bench::wire::WireArgs;
 
 pub use explain::{ExplainArgs, ExplainCommand};
+pub use journal::JournalArg;
 pub use operator::{BandArgs, BookArgs, EnrolArgs, HaltArgs, ListArgs, RoleArg};
 pub use quote::{BundlesArgs, QuoteArgs};
 pub use rfq::{BundleArgs, FormatArg, FormatArgs, PaymentArg, PickArg, RfqArgs};
@@ -111,6 +113,9 @@ pub struct UpArgs {
     /// Where everything is kept.
     #[arg(long, default_value = "gavel-data")]
     pub data: PathBuf,
+    /// Where the journal is kept.
+    #[command(flatten)]
+    pub journal: JournalArg,
     /// Where to listen for QUIC [default: 127.0.0.1:7410, or any port if that is taken].
     #[arg(long)]
     pub quic: Option<SocketAddr>,
@@ -288,9 +293,12 @@ pub enum CodecArg {
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:\n\n  gavel replay --data gavel-data --events | tail -3")]
 pub struct ReplayArgs {
-    /// Where the exchange keeps everything; it must not be running.
+    /// Where the exchange keeps everything; with an embedded journal it must not be running.
     #[arg(long, default_value = "gavel-data")]
     pub data: PathBuf,
+    /// Where the journal is kept.
+    #[command(flatten)]
+    pub journal: JournalArg,
     /// Print every event as a line of JSON.
     #[arg(long)]
     pub events: bool,
@@ -300,9 +308,12 @@ pub struct ReplayArgs {
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:\n\n  gavel verify --data gavel-data --acks acks.jsonl --json")]
 pub struct VerifyArgs {
-    /// Where the exchange keeps everything; it must not be running.
+    /// Where the exchange keeps everything; with an embedded journal it must not be running.
     #[arg(long, default_value = "gavel-data")]
     pub data: PathBuf,
+    /// Where the journal is kept.
+    #[command(flatten)]
+    pub journal: JournalArg,
     /// Acknowledgements that `gavel sim --acks` wrote: each must be in the journal.
     #[arg(long)]
     pub acks: Option<PathBuf>,

@@ -12,7 +12,7 @@ use gavel_protocol::{
     AgentId, Command, Digest, Found, Name, Problem, ProposeAllocation, PublicKey, Request, RfqId,
     Settings,
 };
-use gavel_sequencer::journal::{Head, SqliteJournal};
+use gavel_sequencer::journal::{Head, JournalPlace};
 use gavel_sequencer::{Auditor, Inbox, Layout, Sequencer, SequencerConfig, Status, Submission};
 use gavel_solver::{PoolHandle, SolverPool};
 use object_store::local::LocalFileSystem;
@@ -31,6 +31,8 @@ const FOUNDING_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct ServerConfig {
     /// Where everything is kept.
     pub data: DataDir,
+    /// Where the journal is kept.
+    pub journal: JournalPlace,
     /// Where to listen for QUIC; none for the default or, if that is taken, any port.
     pub quic: Option<SocketAddr>,
     /// Where to listen for HTTP; none for the default or, if that is taken, any port.
@@ -59,14 +61,14 @@ pub struct Server {
 impl Server {
     /// Recovers, founds or resumes the exchange, and serves.
     pub async fn start(config: ServerConfig) -> anyhow::Result<Self> {
-        let ServerConfig { data, quic, http, certificate, layout, solvers, name, settings } =
-            config;
+        let ServerConfig { data, journal, quic, http, .. } = config;
+        let ServerConfig { certificate, layout, solvers, name, settings, .. } = config;
         data.make()?;
-        let journal = SqliteJournal::open(&data.journal()).await?;
+        let journal = journal.open().await?;
         if journal.head() == Head::EMPTY && data.whereabouts().is_ok() {
             bail!(
-                "an exchange has run in {}, but its journal is gone: restore it from a backup, or \
-                 use another --data directory for a new exchange",
+                "an exchange has run in {}, but this journal is empty: name its own with --journal, \
+                 restore it from a backup, or use another --data directory for a new exchange",
                 data.root().display()
             );
         }
@@ -171,7 +173,7 @@ async fn until_founded(fan_out: &FanOut, status: &Status) -> anyhow::Result<()> 
     };
     let in_time = tokio::time::timeout(FOUNDING_TIMEOUT, founded).await.is_ok();
     if !in_time || status.has_failed() {
-        bail!("the journal cannot commit; look at the disk of the data directory");
+        bail!("the journal cannot commit; look at the disk that it is kept on");
     }
     Ok(())
 }

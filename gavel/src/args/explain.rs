@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use gavel_protocol::RfqId;
 
+use crate::args::JournalArg;
 use crate::data_dir::OPERATOR;
 
 /// What to explain.
@@ -29,7 +30,10 @@ pub struct ExplainArgs {
     /// Who asks: a name as enrolled.
     #[arg(long = "as", value_name = "NAME", default_value = OPERATOR)]
     pub agent: String,
-    /// Where the exchange keeps everything; it must not be running.
+    /// Where the exchange keeps everything; with an embedded journal it must not be running.
     #[arg(long, default_value = "gavel-data")]
     pub data: PathBuf,
+    /// Where the journal is kept.
+    #[command(flatten)]
+    pub journal: JournalArg,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use gavel_protocol::Settings;
-use gavel_sequencer::journal::SqliteJournal;
+use gavel_sequencer::journal::{JournalPlace, SqliteJournal};
 use gavel_sequencer::{Audit, Auditor, Layout, Status, replay};
 use gavel_simulator::load::{AckSink, Load, LoadConfig, Report, Sinks};
 use serde::Serialize;
@@ -139,8 +139,10 @@ impl Running {
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             block_on(async {
+                let journal = JournalPlace::Folder(data.journal());
                 let server = Server::start(ServerConfig {
                     data,
+                    journal,
                     quic: None,
                     http: None,
                     certificate: None,

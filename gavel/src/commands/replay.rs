@@ -1,7 +1,6 @@
 //! `gavel replay`: make a journal's history again, and show it.
 
 use anyhow::Context as _;
-use gavel_sequencer::journal::SqliteJournal;
 use gavel_sequencer::{Audit, Batch, replay};
 use serde_json::json;
 
@@ -15,8 +14,7 @@ use crate::output::Output;
 pub fn run(args: &ReplayArgs, output: &Output) -> anyhow::Result<Exit> {
     block_on(async {
         let data = DataDir::new(&args.data);
-        data.whereabouts()?;
-        let mut journal = SqliteJournal::open(&data.journal()).await?;
+        let mut journal = args.journal.place_of_existing(&data)?.open_to_read().await?;
         let mut wrong = Ok(());
         let replayed = replay(&mut journal, |batch| {
             if args.events && wrong.is_ok() {

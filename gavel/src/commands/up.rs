@@ -1,5 +1,6 @@
 //! `gavel up`: serve an exchange until asked to end.
 
+use anyhow::bail;
 use gavel_protocol::Settings;
 use gavel_sequencer::Layout;
 use serde_json::json;
@@ -24,6 +25,7 @@ async fn serve(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
         quotes_per_s_max: args.quotes_per_s,
     };
     let server = Server::start(ServerConfig {
+        journal: args.journal.place(&data)?,
         data: data.clone(),
         quic: args.quic,
         http: args.http,
@@ -54,7 +56,14 @@ async fn serve(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
     });
     output.summary(text, &started);
 
-    asked_to_end().await?;
+    let status = server.status();
+    tokio::select! {
+        asked = asked_to_end() => asked?,
+        () = status.superseded() => bail!(
+            "another exchange has taken over the journal. Everything acknowledged here is in it; \
+             nothing is served here any more"
+        ),
+    }
     server.stop().await?;
     output.line("stopped");
     Ok(Exit::Done)

@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::Context as _;
-use gavel_sequencer::journal::{JournalError, SqliteJournal};
+use gavel_sequencer::journal::JournalError;
 use gavel_sequencer::{Audit, last_note, replay_noted};
 use gavel_simulator::load::{Ack, read_acks};
 use serde_json::json;
@@ -27,10 +27,9 @@ pub fn run(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
 
 async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
     let data = DataDir::new(&args.data);
-    data.whereabouts()?;
-    let mut journal = match SqliteJournal::open(&data.journal()).await {
+    let mut journal = match args.journal.place_of_existing(&data)?.open_to_read().await {
         Ok(journal) => journal,
-        Err(error @ JournalError::Opening { .. }) => {
+        Err(error @ (JournalError::Opening { .. } | JournalError::CutOff { .. })) => {
             return Ok(not_verified(&error.into(), output));
         }
         Err(error) => return Err(error.into()),

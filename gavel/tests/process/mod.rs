@@ -41,6 +41,7 @@ pub struct Served {
     folder: TempDir,
     quic: String,
     http: String,
+    more: Vec<String>,
 }
 
 impl Served {
@@ -53,14 +54,15 @@ impl Served {
     pub fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (child, quic, http) = up(folder.path(), "127.0.0.1:0", more, &[]);
-        Self { child, folder, quic, http }
+        let more = more.iter().map(|argument| String::from(*argument)).collect();
+        Self { child, folder, quic, http, more }
     }
 
     /// Starts an exchange in an environment of its own.
     pub fn start_in(environment: &[(&str, &Path)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (child, quic, http) = up(folder.path(), "127.0.0.1:0", &[], environment);
-        Self { child, folder, quic, http }
+        Self { child, folder, quic, http, more: Vec::new() }
     }
 
     /// Returns the data directory.
@@ -84,9 +86,15 @@ impl Served {
         self.child.wait().unwrap();
     }
 
-    /// Starts it again in the same folder and on the same port.
+    /// Starts it again in the same folder, on the same port and with the same further arguments.
     pub fn start_again(&mut self) {
-        (self.child, self.quic, self.http) = up(self.folder.path(), &self.quic, &[], &[]);
+        let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
+        (self.child, self.quic, self.http) = up(self.folder.path(), &self.quic, &more, &[]);
+    }
+
+    /// Waits until it has ended by itself, and returns with which exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 
     /// Asks it to end, and waits until it has. The data directory stays.

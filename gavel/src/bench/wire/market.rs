@@ -13,6 +13,7 @@ use gavel_protocol::{
     SetStandingQuote, Settings, Topic,
 };
 use gavel_sequencer::Layout;
+use gavel_sequencer::journal::JournalPlace;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -299,6 +300,7 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let any_port = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let server = Server::start(ServerConfig {
+        journal: JournalPlace::Folder(data.journal()),
         data,
         quic: any_port,
         http: any_port,

@@ -15,7 +15,6 @@ mod winning;
 
 use anyhow::Context as _;
 use gavel_protocol::PublicKey;
-use gavel_sequencer::journal::SqliteJournal;
 use gavel_sequencer::replay;
 
 use crate::Exit;
@@ -38,7 +37,7 @@ async fn explain(args: &ExplainArgs, output: &Output) -> anyhow::Result<Exit> {
     let data = DataDir::new(&args.data);
     data.whereabouts()?;
     let key = PublicKey::new(data.key(agent)?.verifying_key().to_bytes());
-    let mut journal = SqliteJournal::open(&data.journal()).await?;
+    let mut journal = args.journal.place(&data)?.open_to_read().await?;
     let mut history = History::of(*rfq);
     replay(&mut journal, |batch| batch.steps().for_each(|step| history.add(&step))).await?;
     let asker = history.agent(&key).with_context(|| format!("{agent} was never enrolled here"))?;

@@ -1,0 +1,57 @@
+//! Where the journal is kept, as an argument.
+
+use std::fmt;
+
+use anyhow::Context as _;
+use clap::Parser;
+use gavel_sequencer::journal::JournalPlace;
+
+use crate::data_dir::DataDir;
+
+/// Where the journal is kept.
+#[derive(Clone, Debug, Parser)]
+pub struct JournalArg {
+    /// A PostgreSQL database that keeps the journal, as postgres://USER@HOST:PORT/DATABASE [default:
+    /// embedded, in the data directory]. Others on this machine can see an argument: put the
+    /// password into ~/.pgpass or PGPASSWORD.
+    #[arg(long = "journal", value_name = "URL")]
+    url: Option<Secret>,
+}
+
+/// A text that may hold a password, and so is shown to nobody.
+#[derive(Clone)]
+struct Secret(String);
+
+impl JournalArg {
+    /// Returns where the journal of a data directory is.
+    pub fn place(&self, data: &DataDir) -> anyhow::Result<JournalPlace> {
+        match &self.url {
+            None => Ok(JournalPlace::Folder(data.journal())),
+            Some(Secret(url)) => {
+                let address = url.parse().context("--journal makes no sense")?;
+                Ok(JournalPlace::Postgres(address))
+            }
+        }
+    }
+
+    /// Returns where the journal of an exchange is that has run before.
+    pub fn place_of_existing(&self, data: &DataDir) -> anyhow::Result<JournalPlace> {
+        if self.url.is_none() {
+            data.whereabouts()?;
+        }
+        self.place(data)
+    }
+}
+
+// Clap would repeat what it cannot parse: so it is parsed later.
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}

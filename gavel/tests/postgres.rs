@@ -1,0 +1,84 @@
+//! `gavel up` with its journal on a PostgreSQL server.
+#![allow(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+
+#[path = "../../tests/src/postgres.rs"]
+#[allow(dead_code, reason = "this file uses a part of it")]
+mod postgres;
+mod process;
+
+use postgres::Database;
+use process::{Served, gavel, json};
+
+fn succeeds(args: &[&str]) -> String {
+    let output = gavel(args);
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn an_exchange_serves_from_a_server_and_is_the_same_after_a_crash() {
+    let database = Database::shared();
+    let url = database.url();
+    let journal = ["--journal", url.as_str()];
+    let mut served = Served::start_with(&journal);
+    let data = served.data();
+    succeeds(&["list", "ocr", "--data", &data]);
+    served.kill();
+    served.start_again();
+    succeeds(&["enrol", "acme", "--deposit", "100.00", "--data", &data]);
+
+    // It can be looked at while it runs.
+    let verify = [["verify", "--data", &data, "--json"].as_slice(), &journal].concat();
+    let verified = json(&gavel(&verify));
+    assert_eq!(verified["verified"], true, "{verified}");
+    let replay = [["replay", "--data", &data, "--events"].as_slice(), &journal].concat();
+    let replayed = succeeds(&replay);
+    for event in ["CapabilityListed", "Resumed", "Deposited"] {
+        assert!(replayed.contains(event), "{event}: {replayed}");
+    }
+
+    let second = tempfile::tempdir().unwrap();
+    let second = second.path().to_str().unwrap();
+    let refused = gavel(&[["up", "--data", second].as_slice(), &journal].concat());
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("in use by another exchange"), "{said}");
+    served.stop();
+
+    database.query("UPDATE gavel_journal.record SET commands = checksum WHERE first_seq = 1");
+    let verified = gavel(&verify);
+    assert_eq!(verified.status.code(), Some(4), "{verified:?}");
+    assert_eq!(json(&verified)["verified"], false);
+}
+
+#[test]
+fn an_exchange_whose_journal_was_taken_over_ends() {
+    let database = Database::shared();
+    let url = database.url();
+    let mut first = Served::start_with(&["--journal", &url]);
+    // Its session is lost, and somebody else is faster.
+    database.end_sessions();
+    let mut second = Served::start_with(&["--journal", &url]);
+    assert!(!gavel(&["list", "ocr", "--data", &first.data()]).status.success());
+    assert_eq!(first.ended(), Some(1));
+    second.stop();
+}
+
+#[test]
+fn a_password_is_not_repeated_whatever_is_wrong() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    for url in [
+        "postgres://me:secret@127.0.0.1:1/market",
+        "postgres://me:secret@127.0.0.1:port/market",
+        "postgresql://me@127.0.0.1:1/market?password=secret",
+        "mysql://me:secret@127.0.0.1/market",
+    ] {
+        let refused = gavel(&["up", "--data", data, "--journal", url, "--json", "--verbose"]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        for said in [refused.stdout, refused.stderr] {
+            let said = String::from_utf8(said).unwrap();
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+}
