@@ -51,6 +51,20 @@ impl JournalPlace {
             }
         }
     }
+
+    /// Opens the journal to read it beside its writer, in the writer's own process or another one.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: there is none, or it cannot be opened.
+    pub async fn open_beside_writer(&self) -> Result<AnyJournal, JournalError> {
+        match self {
+            Self::Folder(folder) => {
+                Ok(AnyJournal::Sqlite(SqliteJournal::open_beside_writer(folder).await?))
+            }
+            Self::Postgres(_) => self.open_to_read().await,
+        }
+    }
 }
 
 impl AnyJournal {

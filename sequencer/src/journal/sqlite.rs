@@ -4,19 +4,19 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 use gavel_protocol::Digest;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
 use crate::journal::{Head, Journal, JournalError, Record};
 
-/// The journal in a folder of its own. Holding it excludes every other process.
+/// The journal in a folder of its own. Holding it for writing excludes every other process.
 #[derive(Debug)]
 pub struct SqliteJournal {
     connection: SqliteConnection,
     head: Head,
     epoch: i64,
-    /// Locked for as long as it is open.
-    _lock: File,
+    /// Locked for as long as it is open to be written.
+    lock: Option<File>,
 }
 
 /// The file of records, and the file whose lock excludes others.
@@ -80,13 +80,28 @@ impl SqliteJournal {
             // A group of commands is larger than the usual page.
             .page_size(16_384)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .locking_mode(SqliteLockingMode::Exclusive);
+            .synchronous(SqliteSynchronous::Full);
         let mut connection = options.connect().await.map_err(opening)?;
         sqlx::raw_sql(SCHEMA).execute(&mut connection).await.map_err(opening)?;
         let epoch = sqlx::query("SELECT epoch FROM writer").fetch_one(&mut connection).await;
         let epoch = epoch.and_then(|row| row.try_get("epoch")).map_err(opening)?;
-        let mut journal = Self { connection, head: Head::EMPTY, epoch, _lock: lock };
+        let mut journal = Self { connection, head: Head::EMPTY, epoch, lock: Some(lock) };
+        journal.head = journal.stored_head().await.map_err(opening)?;
+        Ok(journal)
+    }
+
+    /// Opens the journal in `folder` to read it beside its writer; whatever is to be appended here is
+    /// refused as [`JournalError::Superseded`].
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says; there must be a journal.
+    pub async fn open_beside_writer(folder: &Path) -> Result<Self, JournalError> {
+        let path = folder.join(JOURNAL_FILE);
+        let opening = |source| JournalError::Opening { path: path.clone(), source };
+        let options = SqliteConnectOptions::new().filename(&path).pragma("query_only", "ON");
+        let connection = options.connect().await.map_err(opening)?;
+        let mut journal = Self { connection, head: Head::EMPTY, epoch: 0, lock: None };
         journal.head = journal.stored_head().await.map_err(opening)?;
         Ok(journal)
     }
@@ -106,7 +121,7 @@ impl SqliteJournal {
 
 impl Journal for SqliteJournal {
     async fn append(&mut self, record: &Record) -> Result<(), JournalError> {
-        if !record.follows(&self.head) {
+        if self.lock.is_none() || !record.follows(&self.head) {
             return Err(JournalError::Superseded { seq: record.first_seq });
         }
         let done = sqlx::query(APPEND)
