@@ -10,6 +10,7 @@ mod core;
 mod inbox;
 pub mod journal;
 pub mod limits;
+pub mod projection;
 mod publish;
 mod recovery;
 mod run;

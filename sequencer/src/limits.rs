@@ -52,3 +52,15 @@ pub const JOURNAL_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 pub const JOURNAL_RETRY_FIRST: Duration = Duration::from_millis(10);
 /// See [`JOURNAL_RETRY_FIRST`].
 pub const JOURNAL_RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// Rows of a projection after which no further record is read before they are committed.
+pub const PROJECTION_ROWS_MAX: usize = 16_384;
+
+/// Rows that one statement inserts into a projection on SQLite, which binds at most 32,766 values.
+pub const PROJECTION_STATEMENT_ROWS_MAX: usize = 256;
+
+/// How long a projection's database may take to answer before it counts as away.
+pub const PROJECTION_ANSWER_MAX: Duration = Duration::from_secs(60);
+
+/// How long a projection waits before it tries its database again.
+pub const PROJECTION_RETRY: Duration = Duration::from_secs(1);

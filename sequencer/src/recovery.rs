@@ -103,30 +103,20 @@ pub async fn replay_noted<J: Journal>(
     noted: Head,
     mut visit: impl FnMut(&Batch),
 ) -> Result<Replayed, RecoveryError> {
-    let mut replayed = Replayed { exchange: Exchange::new(), head: Head::EMPTY, records: 0 };
-    let mut condenser = Condenser::default();
-    let mut batch = Batch::default();
-    while let Some(record) = journal.read_after(replayed.head.seq).await? {
-        verify(&record, &replayed.head)?;
+    let mut replica = Replica::new();
+    let mut records = 0;
+    while let Some(record) = journal.read_after(replica.head.seq).await? {
         check_noted(&record, &noted)?;
-        apply(&record, &mut replayed.exchange, &mut batch)?;
-        for step in batch.steps() {
-            condenser.add(&step);
+        let batch = replica.apply(&record)?;
+        if !Bug::ReplaySkipsRecord.is_planted() || records % 8 != 7 {
+            visit(batch);
         }
-        let Record { first_seq, last_seq, events_hash: expected, .. } = record;
-        let found = condenser.finish();
-        if found != expected {
-            return Err(RecoveryError::Diverged { first_seq, last_seq, expected, found });
-        }
-        if !Bug::ReplaySkipsRecord.is_planted() || replayed.records % 8 != 7 {
-            visit(&batch);
-        }
-        replayed.head = record.head();
-        replayed.records += 1;
+        records += 1;
     }
-    match replayed.head.seq < noted.seq {
-        true => Err(not_as_noted(&noted, replayed.head.seq)),
-        false => Ok(replayed),
+    let Replica { exchange, head, .. } = replica;
+    match head.seq < noted.seq {
+        true => Err(not_as_noted(&noted, head.seq)),
+        false => Ok(Replayed { exchange, head, records }),
     }
 }
 
@@ -141,6 +131,47 @@ fn check_noted(record: &Record, noted: &Head) -> Result<(), RecoveryError> {
 
 fn not_as_noted(noted: &Head, found_seq: u64) -> RecoveryError {
     RecoveryError::NotAsNoted { noted_seq: noted.seq, found_seq }
+}
+
+/// An exchange that is made again from its journal, record by record.
+pub(crate) struct Replica {
+    exchange: Exchange,
+    head: Head,
+    condenser: Condenser,
+    batch: Batch,
+}
+
+impl Replica {
+    /// Begins before the first record.
+    pub(crate) fn new() -> Self {
+        Self {
+            exchange: Exchange::new(),
+            head: Head::EMPTY,
+            condenser: Condenser::default(),
+            batch: Batch::default(),
+        }
+    }
+
+    /// Returns where it has come to.
+    pub(crate) fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Applies the next record, verifying it, and returns what followed from it.
+    pub(crate) fn apply(&mut self, record: &Record) -> Result<&Batch, RecoveryError> {
+        verify(record, &self.head)?;
+        apply(record, &mut self.exchange, &mut self.batch)?;
+        for step in self.batch.steps() {
+            self.condenser.add(&step);
+        }
+        let Record { first_seq, last_seq, events_hash: expected, .. } = *record;
+        let found = self.condenser.finish();
+        if found != expected {
+            return Err(RecoveryError::Diverged { first_seq, last_seq, expected, found });
+        }
+        self.head = record.head();
+        Ok(&self.batch)
+    }
 }
 
 fn verify(record: &Record, head: &Head) -> Result<(), RecoveryError> {

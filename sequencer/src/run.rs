@@ -66,6 +66,8 @@ pub struct Status {
     head: Mutex<Head>,
     pub(crate) journal_lag_ns: AtomicU64,
     pub(crate) failed: AtomicBool,
+    /// Notified when there is more that is durable.
+    pub(crate) more: Notify,
     /// Notified when another exchange has taken over.
     pub(crate) superseded: Notify,
     audit: Mutex<Option<Audit>>,

@@ -99,6 +99,7 @@ impl<J: Journal> Writer<J> {
                 return;
             }
             self.status.set_durable(self.committer.head());
+            self.status.more.notify_one();
             for sealed in group.drain(..) {
                 self.publish(sealed);
             }

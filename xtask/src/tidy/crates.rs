@@ -59,6 +59,8 @@ const EXTERNAL: &[(&str, External)] = &[
             "crossbeam",
             "fs4",
             "rkyv",
+            "serde",
+            "serde_json",
             "sqlx",
             "tempfile",
             "thiserror",

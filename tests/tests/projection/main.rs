@@ -1,0 +1,210 @@
+//! The projection: everything once and in order, the same when it is made again, and nothing sealed
+//! before its close.
+#![allow(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+
+mod place;
+mod queries;
+mod story;
+
+use std::collections::BTreeMap;
+
+use gavel_sequencer::journal::{AnyJournal, Journal as _, JournalPlace, Record};
+use gavel_sequencer::projection::{Projection, ProjectionError};
+use tempfile::TempDir;
+
+use place::Place;
+use story::{Quotes, Story};
+
+/// A journal with a story in it.
+struct Written {
+    folder: TempDir,
+}
+
+impl Written {
+    async fn new(records: &[Record]) -> Self {
+        let written = Self { folder: tempfile::tempdir().unwrap() };
+        written.append(records).await;
+        written
+    }
+
+    async fn append(&self, records: &[Record]) {
+        let mut journal = self.open().await;
+        for record in records {
+            journal.append(record).await.unwrap();
+        }
+        journal.close().await.unwrap();
+    }
+
+    async fn open(&self) -> AnyJournal {
+        JournalPlace::Folder(self.folder.path().into()).open().await.unwrap()
+    }
+
+    async fn project(&self, place: &Place, rebuild: bool) -> Projection {
+        self.try_project(place, rebuild).await.unwrap()
+    }
+
+    async fn try_project(
+        &self,
+        place: &Place,
+        rebuild: bool,
+    ) -> Result<Projection, ProjectionError> {
+        Projection::catch_up(self.open().await, &place.projection(), rebuild).await
+    }
+}
+
+fn whole_story() -> Story {
+    let mut story = Story::begin();
+    story.before_the_close(Quotes::Placed);
+    story.the_close_and_after();
+    story
+}
+
+#[tokio::test]
+async fn a_projection_that_was_interrupted_is_as_one_made_at_once_and_again() {
+    let records = whole_story().records;
+    for place in Place::all() {
+        let written = Written::new(&[]).await;
+        for some in records.chunks(17) {
+            written.append(some).await;
+            written.project(&place, false).await;
+        }
+        let bit_by_bit = place.everything().await;
+        let again = written.project(&place, false).await;
+        assert_eq!(again.seq, records.last().unwrap().last_seq);
+        assert_eq!(place.everything().await, bit_by_bit, "nothing comes twice");
+        let rebuilt = written.project(&place, true).await;
+        assert_eq!(rebuilt, again);
+        let at_once = place.everything().await;
+        assert_eq!(at_once, bit_by_bit);
+
+        for kind in ["awarded", "passed", "canceled", "settled", "expired", "Cover", "AboveReserve"]
+        {
+            assert!(at_once.contains(kind), "{kind}: {at_once}");
+        }
+        let sum = place.query("SELECT sum(balance_micros) FROM balances").await;
+        assert_eq!(sum, "0");
+        let last = place.query("SELECT count(*), max(position) FROM events").await;
+        assert_eq!(last, format!("{0}|{0}", again.events), "positions have no gaps");
+    }
+}
+
+#[tokio::test]
+async fn before_the_close_a_projection_does_not_show_whether_anybody_quotes() {
+    let mut shown = Vec::new();
+    for quotes in [Quotes::Placed, Quotes::None] {
+        let mut story = Story::begin();
+        story.before_the_close(quotes);
+        let written = Written::new(&story.records).await;
+        for place in Place::all() {
+            written.project(&place, false).await;
+            shown.push(with_numbered_ids(&place.everything().await));
+        }
+    }
+    assert!(shown[0] == shown[2], "SQLite:\n{}\n\n{}", shown[0], shown[2]);
+    assert!(shown[1] == shown[3], "PostgreSQL:\n{}\n\n{}", shown[1], shown[3]);
+}
+
+#[tokio::test]
+async fn what_was_sealed_comes_at_the_close_in_the_order_in_which_it_happened() {
+    let mut story = Story::begin();
+    story.before_the_close(Quotes::Placed);
+    let before = story.records.len();
+    story.the_close_and_after();
+    for place in Place::all() {
+        let written = Written::new(&story.records[..before]).await;
+        written.project(&place, false).await;
+        let sealed = "SELECT count(*) FROM events WHERE kind LIKE 'Quote%' OR kind LIKE 'Bundle%'";
+        assert_eq!(place.query(sealed).await, "0");
+        assert_eq!(place.query("SELECT count(*) FROM quotes").await, "0");
+        written.append(&story.records[before..]).await;
+        written.project(&place, false).await;
+        let first = "SELECT kind FROM events WHERE rfq = (SELECT rfq FROM rfqs ORDER BY \
+                     opened_at_ns, window_ns DESC, format DESC LIMIT 1) ORDER BY position";
+        let kinds = place.query(first).await;
+        let kinds: Vec<&str> = kinds.lines().collect();
+        let expected = [
+            "RfqOpened",
+            "QuotePlaced",
+            "QuotePlaced",
+            "QuoteAmended",
+            "QuoteAmended",
+            "QuotePlaced",
+            "QuoteCanceled",
+            "QuotePlaced",
+            "QuoteCanceled",
+            "RfqDeclined",
+            "Awarded",
+            "RfqClosed",
+        ];
+        assert_eq!(kinds, expected);
+        let quotes = "SELECT price_micros / 1000000, amendments, cancel_cause FROM quotes WHERE \
+                      rfq = (SELECT rfq FROM rfqs ORDER BY opened_at_ns, window_ns DESC, format DESC \
+                      LIMIT 1) ORDER BY price_micros";
+        let quotes = place.query(quotes).await;
+        assert_eq!(quotes, "30|0|\n35|2|\n44|0|mass_cancel\n45|0|agent");
+        // The RFQ that is still open at the end keeps its secret.
+        let open = "SELECT count(*) FROM quotes JOIN rfqs USING (rfq) \
+                    WHERE rfq NOT IN (SELECT rfq FROM rfq_ends)";
+        assert_eq!(place.query(open).await, "0");
+    }
+}
+
+#[tokio::test]
+async fn a_projection_of_another_journal_is_not_gone_on_with() {
+    let whole = Written::new(&whole_story().records).await;
+    let mut other = Story::begin();
+    other.before_the_close(Quotes::None);
+    let other = Written::new(&other.records).await;
+    for place in Place::all() {
+        other.project(&place, false).await;
+        let refused = whole.try_project(&place, false).await;
+        assert!(matches!(refused, Err(ProjectionError::NotOurs)), "{refused:?}");
+        whole.project(&place, true).await;
+        let refused = other.try_project(&place, false).await;
+        assert!(matches!(refused, Err(ProjectionError::NotOurs)), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_may_read_everything_but_how_many_commands_there_were() {
+    let written = Written::new(&whole_story().records).await;
+    let place = Place::Postgres(gavel_tests::postgres::Database::shared());
+    written.project(&place, false).await;
+    let Place::Postgres(database) = &place else { unreachable!("made above") };
+    let events = database.query("SET ROLE gavel_reader; SELECT count(*) > 0 FROM gavel.events");
+    assert_eq!(events, "t");
+    let may = |what: &str| {
+        database.query(&format!("SELECT has_table_privilege('gavel_reader', 'gavel.{what}"))
+    };
+    assert_eq!(may("projection_cursor', 'SELECT')"), "f");
+    assert_eq!(may("events', 'INSERT')"), "f");
+    assert_eq!(may("balances', 'SELECT')"), "t");
+    let commented = database.query(
+        "SELECT count(*) FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid \
+         WHERE relnamespace = 'gavel'::regnamespace AND relkind = 'r' AND attnum > 0 \
+         AND relname <> 'projection_cursor' AND col_description(attrelid, attnum) IS NULL",
+    );
+    assert_eq!(commented, "0", "each column says what it is");
+}
+
+/// Replaces each id by its number in the order in which ids occur: ids tell two stories apart that
+/// are otherwise the same.
+fn with_numbered_ids(text: &str) -> String {
+    let mut numbers = BTreeMap::new();
+    let mut numbered = String::new();
+    let mut rest = text;
+    while let Some(place) = rest.find('_') {
+        let (before, after) = rest.split_at(place + 1);
+        numbered.push_str(before);
+        rest = after;
+        let Some(id) = after.get(..16) else { continue };
+        let is_id = id.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !after.as_bytes().get(16).is_some_and(u8::is_ascii_hexdigit);
+        if is_id {
+            let next = numbers.len();
+            numbered.push_str(&numbers.entry(id).or_insert(next).to_string());
+            rest = &after[16..];
+        }
+    }
+    numbered + rest
+}
