@@ -19,7 +19,7 @@ use crate::bench::solver::SolverArgs;
 use crate::bench::wire::WireArgs;
 
 pub use explain::{ExplainArgs, ExplainCommand};
-pub use journal::JournalArg;
+pub use journal::{JournalArg, ProjectionArg};
 pub use operator::{BandArgs, BookArgs, EnrolArgs, HaltArgs, ListArgs, RoleArg};
 pub use quote::{BundlesArgs, QuoteArgs};
 pub use rfq::{BundleArgs, FormatArg, FormatArgs, PaymentArg, PickArg, RfqArgs};
@@ -67,6 +67,8 @@ pub enum Command {
     Quote(QuoteArgs),
     /// Replay a journal, and show what happened.
     Replay(ReplayArgs),
+    /// Bring a projection up to the end of a journal, or make it anew.
+    Project(ProjectArgs),
     /// Verify a journal: every record, every event, and what clients were told.
     Verify(VerifyArgs),
     /// Explain what happened, from the journal: who won, why, and what the others lacked.
@@ -116,6 +118,10 @@ pub struct UpArgs {
     /// Where the journal is kept.
     #[command(flatten)]
     pub journal: JournalArg,
+    /// A database to keep up with what happened, for asking in SQL: postgres://USER@HOST:PORT/DATABASE
+    /// or sqlite://FILE.
+    #[arg(long, value_name = "URL")]
+    pub projection: Option<ProjectionArg>,
     /// Where to listen for QUIC [default: 127.0.0.1:7410, or any port if that is taken].
     #[arg(long)]
     pub quic: Option<SocketAddr>,
@@ -302,6 +308,26 @@ pub struct ReplayArgs {
     /// Print every event as a line of JSON.
     #[arg(long)]
     pub events: bool,
+}
+
+/// Arguments of `gavel project`.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = "Example:\n\n  gavel project --data gavel-data --projection sqlite://market.sqlite --rebuild"
+)]
+pub struct ProjectArgs {
+    /// Where the exchange keeps everything; with an embedded journal it must not be running.
+    #[arg(long, default_value = "gavel-data")]
+    pub data: PathBuf,
+    /// Where the journal is kept.
+    #[command(flatten)]
+    pub journal: JournalArg,
+    /// The projection's database: postgres://USER@HOST:PORT/DATABASE or sqlite://FILE.
+    #[arg(long, value_name = "URL")]
+    pub projection: ProjectionArg,
+    /// Empty it, and project the journal from its beginning.
+    #[arg(long)]
+    pub rebuild: bool,
 }
 
 /// Arguments of `gavel verify`.

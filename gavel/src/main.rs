@@ -72,6 +72,7 @@ fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
         Command::Rfq(args) => commands::rfq::run(&args, output),
         Command::Quote(args) => commands::quote::run(args, output),
         Command::Replay(args) => commands::replay::run(&args, output),
+        Command::Project(args) => commands::project::run(&args, output),
         Command::Verify(args) => commands::verify::run(&args, output),
         Command::Explain(ExplainCommand::Rfq(args)) => commands::explain::run(&args, output),
         Command::Script(args) => commands::script::run(&args, output),

@@ -13,6 +13,7 @@ use gavel_protocol::{
     Settings,
 };
 use gavel_sequencer::journal::{Head, JournalPlace};
+use gavel_sequencer::projection::{ProjectionPlace, Projector};
 use gavel_sequencer::{Auditor, Inbox, Layout, Sequencer, SequencerConfig, Status, Submission};
 use gavel_solver::{PoolHandle, SolverPool};
 use object_store::local::LocalFileSystem;
@@ -33,6 +34,8 @@ pub struct ServerConfig {
     pub data: DataDir,
     /// Where the journal is kept.
     pub journal: JournalPlace,
+    /// A database to keep up with what happened.
+    pub projection: Option<ProjectionPlace>,
     /// Where to listen for QUIC; none for the default or, if that is taken, any port.
     pub quic: Option<SocketAddr>,
     /// Where to listen for HTTP; none for the default or, if that is taken, any port.
@@ -54,6 +57,7 @@ pub struct Server {
     gateway: Gateway,
     pool: SolverPool,
     sequencer: Sequencer,
+    projector: Option<Projector>,
     fan_out: Arc<FanOut>,
     whereabouts: Whereabouts,
 }
@@ -61,10 +65,10 @@ pub struct Server {
 impl Server {
     /// Recovers, founds or resumes the exchange, and serves.
     pub async fn start(config: ServerConfig) -> anyhow::Result<Self> {
-        let ServerConfig { data, journal, quic, http, .. } = config;
+        let ServerConfig { data, journal: journal_place, projection, quic, http, .. } = config;
         let ServerConfig { certificate, layout, solvers, name, settings, .. } = config;
         data.make()?;
-        let journal = journal.open().await?;
+        let journal = journal_place.open().await?;
         if journal.head() == Head::EMPTY && data.whereabouts().is_ok() {
             bail!(
                 "an exchange has run in {}, but this journal is empty: name its own with --journal, \
@@ -83,6 +87,9 @@ impl Server {
         let config = SequencerConfig { layout, found, alive: Some(data.alive()) };
         let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await?;
         until_founded(&fan_out, &sequencer.status()).await?;
+        let projector = projection
+            .map(|place| Projector::start(journal_place, place, sequencer.status()))
+            .transpose()?;
         let pool = start_pool(solvers, inbox.clone(), &fan_out)?;
 
         let identity = match certificate {
@@ -102,7 +109,7 @@ impl Server {
             fingerprint: gateway.fingerprint().into(),
         };
         data.note_whereabouts(&whereabouts)?;
-        Ok(Self { gateway, pool, sequencer, fan_out, whereabouts })
+        Ok(Self { gateway, pool, sequencer, projector, fan_out, whereabouts })
     }
 
     /// Returns where it can be found.
@@ -129,7 +136,12 @@ impl Server {
     pub async fn stop(self) -> anyhow::Result<Exchange> {
         self.gateway.shutdown().await;
         tokio::task::spawn_blocking(|| self.pool.stop()).await.context("a solver is stuck")?;
-        self.sequencer.stop().await.context("the core has stopped by itself")
+        let exchange = self.sequencer.stop().await;
+        if let Some(projector) = self.projector {
+            let stopped = tokio::task::spawn_blocking(|| projector.stop()).await;
+            stopped.context("the projector is stuck")?;
+        }
+        exchange.context("the core has stopped by itself")
     }
 }
 

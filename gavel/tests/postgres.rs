@@ -6,6 +6,8 @@
 mod postgres;
 mod process;
 
+use std::io::{BufRead as _, BufReader};
+
 use postgres::Database;
 use process::{Served, gavel, json};
 
@@ -81,4 +83,35 @@ fn a_password_is_not_repeated_whatever_is_wrong() {
             assert!(!said.contains("secret"), "{said}");
         }
     }
+}
+
+#[test]
+fn a_projection_goes_on_where_it_was_when_its_database_comes_back() {
+    let database = postgres::Cluster::start().database();
+    let url = database.url();
+    let mut served = Served::start_with(&["--projection", &url]);
+    let data = served.data();
+    let load = ["sim", "--data", &data, "--seconds", "6", "--json"];
+    let mut load = process::spawn(&load);
+    let mut lines = BufReader::new(load.stdout.take().unwrap()).lines();
+    // A line a second: the load is under way.
+    for _ in 0..2 {
+        lines.next().unwrap().unwrap();
+    }
+    database.cluster.crash_and_restart();
+    lines.for_each(|line| drop(line.unwrap()));
+    assert!(load.wait().unwrap().success());
+    served.stop();
+
+    let tables = ["rfqs", "quotes", "contracts", "contract_steps", "losses", "postings", "events"];
+    let all = || {
+        tables.map(|table| database.query(&format!("SELECT * FROM gavel.{table} ORDER BY 1, 2")))
+    };
+    let project = ["project", "--data", &data, "--projection", &url, "--json"];
+    let summary: serde_json::Value = serde_json::from_str(succeeds(&project).trim()).unwrap();
+    let followed = all();
+    assert!(summary["events"].as_u64().unwrap() > 1_000, "{summary}");
+    let rebuilt = succeeds(&[project.as_slice(), &["--rebuild"]].concat());
+    assert_eq!(serde_json::from_str::<serde_json::Value>(rebuilt.trim()).unwrap(), summary);
+    assert!(all() == followed, "what was followed is what is made anew");
 }

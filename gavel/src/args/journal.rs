@@ -1,10 +1,11 @@
-//! Where the journal is kept, as an argument.
+//! Where the journal and the projection are kept, as arguments.
 
 use std::fmt;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser;
-use gavel_sequencer::journal::JournalPlace;
+use gavel_sequencer::journal::{JournalPlace, PostgresAddress};
+use gavel_sequencer::projection::ProjectionPlace;
 
 use crate::data_dir::DataDir;
 
@@ -18,9 +19,36 @@ pub struct JournalArg {
     url: Option<Secret>,
 }
 
+/// A database for the projection.
+#[derive(Clone, Debug)]
+pub struct ProjectionArg(Secret);
+
 /// A text that may hold a password, and so is shown to nobody.
 #[derive(Clone)]
 struct Secret(String);
+
+impl ProjectionArg {
+    /// Returns where it is.
+    pub fn place(&self) -> anyhow::Result<ProjectionPlace> {
+        let Self(Secret(url)) = self;
+        if PostgresAddress::is_meant_by(url) {
+            let address = url.parse().context("--projection makes no sense")?;
+            return Ok(ProjectionPlace::Postgres(address));
+        }
+        match url.strip_prefix("sqlite://") {
+            Some(path) if !path.is_empty() => Ok(ProjectionPlace::Sqlite(path.into())),
+            Some(_) | None => {
+                bail!("--projection is postgres://USER@HOST:PORT/DATABASE or sqlite://FILE")
+            }
+        }
+    }
+}
+
+impl From<String> for ProjectionArg {
+    fn from(text: String) -> Self {
+        Self(Secret(text))
+    }
+}
 
 impl JournalArg {
     /// Returns where the journal of a data directory is.

@@ -143,6 +143,7 @@ impl Running {
                 let server = Server::start(ServerConfig {
                     data,
                     journal,
+                    projection: None,
                     quic: None,
                     http: None,
                     certificate: None,

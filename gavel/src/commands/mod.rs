@@ -7,6 +7,7 @@ pub mod enrol;
 pub mod explain;
 pub mod halt;
 pub mod list;
+pub mod project;
 pub mod quote;
 pub mod replay;
 pub mod rfq;

@@ -27,6 +27,7 @@ async fn serve(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
     let server = Server::start(ServerConfig {
         journal: args.journal.place(&data)?,
         data: data.clone(),
+        projection: args.projection.map(|projection| projection.place()).transpose()?,
         quic: args.quic,
         http: args.http,
         certificate: args.cert.zip(args.key),

@@ -301,6 +301,7 @@ async fn serve(
     let any_port = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let server = Server::start(ServerConfig {
         journal: JournalPlace::Folder(data.journal()),
+        projection: None,
         data,
         quic: any_port,
         http: any_port,

@@ -1,0 +1,24 @@
+//! `gavel project`: bring a projection up to the end of a journal, or make it anew.
+
+use gavel_sequencer::projection::Projection;
+use serde_json::json;
+
+use crate::Exit;
+use crate::args::ProjectArgs;
+use crate::commands::block_on;
+use crate::data_dir::DataDir;
+use crate::output::Output;
+
+/// Projects.
+pub fn run(args: &ProjectArgs, output: &Output) -> anyhow::Result<Exit> {
+    block_on(async {
+        let data = DataDir::new(&args.data);
+        let place = args.projection.place()?;
+        let journal = args.journal.place_of_existing(&data)?.open_to_read().await?;
+        let Projection { seq, events } =
+            Projection::catch_up(journal, &place, args.rebuild).await?;
+        let text = format!("{events} events of {seq} commands are in the projection");
+        output.summary(text, &json!({ "seq": seq, "events": events }));
+        Ok(Exit::Done)
+    })
+}
