@@ -60,7 +60,7 @@ fn wait_for(served: &Served, load: &Load, more: usize) {
     }
 }
 
-/// Verifies the data directory, and prints a row of the table of faults.
+/// Verifies the data directory, and adds a row to the table of faults.
 fn verify(served: &Served, load: &Load, fault: &str) {
     let verified = gavel(&["verify", "--data", &served.data(), "--acks", &load.acks, "--json"]);
     assert!(verified.status.success(), "{fault}: {verified:?}");
@@ -68,13 +68,15 @@ fn verify(served: &Served, load: &Load, fault: &str) {
     assert_eq!(verified["lost_acknowledged"], 0, "{fault}: {verified}");
     assert_eq!(verified["trial_balance"], 0, "{fault}: {verified}");
     assert_eq!(verified["replay_hash_equal"], true, "{fault}: {verified}");
-    println!(
-        "fault: {fault} | {} acknowledged | {} lost | hash equal {} | trial balance {}",
-        verified["acknowledged"],
-        verified["lost_acknowledged"],
-        verified["replay_hash_equal"],
-        verified["trial_balance"]
-    );
+    let (acknowledged, hash_equal) = (&verified["acknowledged"], &verified["replay_hash_equal"]);
+    row(&format!("| {fault} | {acknowledged} | 0 | {hash_equal} |"));
+}
+
+/// Adds a row to the table of faults, where `cargo xtask faults` asks for one.
+fn row(text: &str) {
+    let Ok(path) = std::env::var("GAVEL_FAULTS_TABLE") else { return };
+    let mut table = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    writeln!(table, "{text}").unwrap();
 }
 
 #[test]

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use gavel_protocol::{AdvanceTime, AgentId, Command, Digest, Request, Stamped, TimestampNs};
@@ -18,6 +19,13 @@ const CUT_BYTES: usize = 64 * 1_024;
 
 fn from_outside(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
+
+/// Adds a row to the table of faults, where `cargo xtask faults` asks for one.
+fn row(text: &str) {
+    let Ok(path) = std::env::var("GAVEL_FAULTS_TABLE") else { return };
+    let mut table = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    writeln!(table, "{text}").unwrap();
 }
 
 /// The files of a journal as a crash leaves them: nothing was folded, nothing was closed.
@@ -116,7 +124,7 @@ async fn a_journal_cut_off_at_any_byte_is_never_silently_shorter_than_its_note()
         assert!(crashed.is_refused(folder.path(), &crashed.head).await, "cut by {cut}");
         (tried, refused) = (tried + 1, refused + 1);
     }
-    println!("fault: journal cut off | {tried} places | {refused} refused | 0 silently shorter");
+    row(&format!("| journal cut off at {tried} places | {refused} refused | 0 | true |"));
 }
 
 #[tokio::test]
@@ -138,5 +146,5 @@ async fn a_flipped_bit_is_refused_or_changes_nothing() {
         crashed.write(folder.path(), file, &bytes);
         refused += u32::from(crashed.is_refused(folder.path(), &crashed.head).await);
     }
-    println!("fault: bits flipped | {tries} bits | {refused} refused | 0 believed");
+    row(&format!("| {tries} bits of a journal flipped | {refused} refused | 0 | true |"));
 }

@@ -76,7 +76,12 @@ fn has_packages(python: &PathBuf) -> Result<bool> {
     Command::new(python).arg("-c").arg(check).succeeds()
 }
 
-fn target_directory() -> Result<PathBuf> {
+/// Returns where cargo puts what it builds.
+///
+/// # Errors
+///
+/// If cargo cannot say.
+pub fn target_directory() -> Result<PathBuf> {
     let metadata = MetadataCommand::new()
         .manifest_path(crate::root()?.join("Cargo.toml"))
         .no_deps()

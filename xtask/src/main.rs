@@ -6,6 +6,7 @@
 
 mod command;
 mod docs;
+mod faults;
 mod machine;
 #[cfg(test)]
 mod tidy;
@@ -26,6 +27,12 @@ enum Task {
     Golden,
     /// Starts a private PostgreSQL server and prints its address; installs it where that is possible.
     Db,
+    /// Tries to break the exchange: seeded worlds, kills, cuts, flips, failing disks; prints a table.
+    Faults {
+        /// How many times as often as `cargo xtask test` does; 10 or 100 is the long form.
+        #[arg(long, default_value_t = 1)]
+        times: u64,
+    },
     /// Runs the benches, which print what they measured and under which conditions.
     Bench {
         /// Measure the exchange beside something else.
@@ -62,6 +69,7 @@ fn main() -> Result<()> {
             let program = Command::new("python3").arg("benches/solver/compare.py");
             arguments.into_iter().fold(program, Command::arg).run()
         }
+        Task::Faults { times } => faults::run(times),
         Task::Docs => docs::write(),
     }
 }
@@ -73,7 +81,8 @@ fn test() -> Result<()> {
     Command::cargo("clippy --workspace --all-targets --locked -- -D warnings").run()?;
     machine::ensure_postgres()?;
     let python = machine::python_with_packages()?;
-    Command::cargo("test --workspace --locked").env(machine::PYTHON_VARIABLE, python).run()
+    Command::cargo("test --workspace --locked").env(machine::PYTHON_VARIABLE, python).run()?;
+    faults::run(1)
 }
 
 fn golden() -> Result<()> {

@@ -1,0 +1,55 @@
+//! Tries to break the exchange, and prints a table of what came of it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::command::{Command, say};
+use crate::machine;
+
+/// How often each fault comes in the form that continuous integration runs.
+const WORLDS: u64 = 20_000;
+const COMMANDS_PER_WORLD: u64 = 1_000;
+const CUTS: u64 = 65_536;
+const FLIPS: u64 = 10_000;
+const KILLS: u64 = 50;
+
+/// Where there is no disk to wait for.
+const IN_MEMORY: &str = "/dev/shm";
+
+/// Runs every fault, `times` as often as continuous integration does.
+///
+/// # Errors
+///
+/// If anything that was acknowledged is lost, or a planted bug is not found.
+pub fn run(times: u64) -> Result<()> {
+    let table = machine::target_directory()?.join("faults.md");
+    if table.exists() {
+        fs::remove_file(&table).with_context(|| format!("removing {}", table.display()))?;
+    }
+    let worlds = Command::cargo(
+        "test --profile world --locked -p gavel-simulator -p gavel-sequencer \
+         --features gavel-simulator/planted --test planted --test worlds --test torn",
+    );
+    let worlds = worlds
+        .env("GAVEL_FAULTS_TABLE", &table)
+        .env("GAVEL_WORLDS", (WORLDS * times).to_string())
+        .env("GAVEL_WORLD_COMMANDS", COMMANDS_PER_WORLD.to_string())
+        .env("GAVEL_CUTS", CUTS.to_string())
+        .env("GAVEL_FLIPS", (FLIPS * times).to_string())
+        // A broken invariant is a planted bug that was found: nobody needs to see where.
+        .env("RUST_BACKTRACE", "0");
+    let in_memory = Path::new(IN_MEMORY).is_dir();
+    if in_memory { worlds.env("TMPDIR", IN_MEMORY) } else { worlds }.run()?;
+    Command::cargo("test --locked -p gavel --test faults")
+        .env("GAVEL_FAULTS_TABLE", &table)
+        .env("GAVEL_KILLS", (KILLS * times).to_string())
+        .run()?;
+    let rows =
+        fs::read_to_string(&table).with_context(|| format!("reading {}", table.display()))?;
+    say("| fault | acknowledged, or refused | lost | replay hash equal |");
+    say("|---|---|---:|---|");
+    say(rows.trim_end());
+    Ok(())
+}
