@@ -84,7 +84,7 @@ impl Server {
             settings,
         };
         let (inbox, fan_out) = (Inbox::new(), FanOut::new());
-        let config = SequencerConfig { layout, found, alive: Some(data.alive()) };
+        let config = SequencerConfig { layout, found, alive: Some(data.alive()), snapshots: None };
         let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await?;
         until_founded(&fan_out, &sequencer.status()).await?;
         let projector = projection

@@ -1,8 +1,8 @@
 //! Order, time and durability: the inbox, the run loop, the journal, recovery, and what leaves.
 //!
 //! The sequencer gives every request its place and its time, applies it to the exchange, commits it
-//! to the journal beside the core, and publishes what followed once it is durable. What it does
-//! *not* do: decide anything about the market, or know what a socket is.
+//! to the journal beside the core, and publishes what followed once it is durable. A shadow makes
+//! snapshots of what the journal says. What this crate does *not* do: decide anything about the market, or know what a socket is.
 
 mod alive;
 mod batch;
@@ -13,14 +13,20 @@ pub mod limits;
 pub mod projection;
 mod publish;
 mod recovery;
+mod restart;
 mod run;
+mod shadow;
+mod snapshots;
 mod stepper;
 mod writer;
 
 pub use alive::{Note, last_note};
 pub use batch::{Batch, QueryAnswer, Step, StepView};
 pub use inbox::{Inbox, Lane, Origin, Part, QueryRequest, StateQuery, Submission};
-pub use publish::Consumer;
-pub use recovery::{RecoveryError, Replayed, replay, replay_noted};
+pub use publish::{Consumer, RestoreError};
+pub use recovery::{RecoveryError, Replayed, Replayer, replay, replay_from, replay_noted};
+pub use restart::{make_snapshot, recover, start_at};
 pub use run::{Audit, Auditor, Layout, Sequencer, SequencerConfig, StartError, Status};
+pub use shadow::SnapshotConfig;
+pub use snapshots::{Saved, Snapshots, SnapshotsError};
 pub use stepper::Stepper;

@@ -31,6 +31,18 @@ pub const IDLE_WAKE_MAX: Duration = Duration::from_secs(60);
 /// How often the exchange notes that it is alive: an outage is known to this much.
 pub const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
+/// Commands whose records one step of a truncation deletes at the most: some 4 MiB, between two commits.
+pub const TRUNCATED_COMMANDS_MAX: u64 = 16_384;
+
+/// Records that a reader beside the writer takes at a time.
+pub const RECORDS_READ_AHEAD: u32 = 16;
+
+/// Commands after which a snapshot is made, unless configured otherwise: a third of a second of replay.
+pub const SNAPSHOT_EVERY: u64 = 1_000_000;
+
+/// Snapshots that are kept, unless configured otherwise.
+pub const SNAPSHOTS_KEPT: usize = 3;
+
 /// Bytes of one command in the journal: no frame is longer, and the archive of a command is at most
 /// twice its frame.
 pub const COMMAND_BYTES_MAX: usize = 2 * gavel_protocol::limits::FRAME_BYTES_MAX;

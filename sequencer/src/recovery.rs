@@ -6,6 +6,7 @@ use gavel_protocol::{Bug, Digest, RULES_VERSION};
 
 use crate::batch::Batch;
 use crate::journal::{Condenser, Head, Journal, JournalError, Record, decode_commands};
+use crate::snapshots::SnapshotsError;
 
 /// Why a journal cannot be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,31 @@ pub enum RecoveryError {
         /// The last command up to which it can be the same.
         found_seq: u64,
     },
+    /// The journal ends before a snapshot that was made of it.
+    #[error(
+        "the journal ends before command {snapshot_seq}, of which there is a snapshot: acknowledged \
+         commands are missing. Nothing was changed. Restore the data directory from a backup; what \
+         was acknowledged after it is in the clients' own records"
+    )]
+    BehindSnapshot {
+        /// The command that the snapshot stands for.
+        snapshot_seq: u64,
+    },
+    /// The journal has no beginning, and no snapshot stands for it.
+    #[error(
+        "the journal begins with command {first_seq}, and no snapshot of what was before it can be \
+         read. Nothing was changed. Restore the data directory from a backup"
+    )]
+    NoSnapshot {
+        /// The first command that the journal has.
+        first_seq: u64,
+        /// What is wrong with the newest snapshot, if there is any.
+        #[source]
+        source: Option<SnapshotsError>,
+    },
+    /// The snapshots cannot be read.
+    #[error("cannot read the snapshots")]
+    Snapshots(#[from] SnapshotsError),
     /// The commands do not cause the events that they caused before.
     #[error(
         "replay of commands {first_seq} to {last_seq} gives events of hash {found}, the journal \
@@ -77,7 +103,7 @@ pub struct Replayed {
     pub exchange: Exchange,
     /// Where the journal ends.
     pub head: Head,
-    /// How many records it has.
+    /// How many records were replayed.
     pub records: u64,
 }
 
@@ -103,20 +129,113 @@ pub async fn replay_noted<J: Journal>(
     noted: Head,
     mut visit: impl FnMut(&Batch),
 ) -> Result<Replayed, RecoveryError> {
-    let mut replica = Replica::new();
-    let mut records = 0;
-    while let Some(record) = journal.read_after(replica.head.seq).await? {
-        check_noted(&record, &noted)?;
-        let batch = replica.apply(&record)?;
-        if !Bug::ReplaySkipsRecord.is_planted() || records % 8 != 7 {
-            visit(batch);
-        }
-        records += 1;
+    let start = Replayer::default();
+    let replayer = replay_from(start, journal, noted, |replayer| visit(replayer.batch())).await?;
+    Ok(replayer.into_replayed())
+}
+
+/// Replays what comes in a journal after the place that a replayer has reached. The journal has ended
+/// with `noted` or went on from there.
+///
+/// # Errors
+///
+/// [`RecoveryError`] at the first record that is not as it was, or if it is not that journal.
+pub async fn replay_from<J: Journal>(
+    mut replayer: Replayer,
+    journal: &mut J,
+    noted: Head,
+    mut visit: impl FnMut(&Replayer),
+) -> Result<Replayer, RecoveryError> {
+    let start = replayer.head();
+    if start.seq == noted.seq && start != noted {
+        return Err(not_as_noted(&noted, 0));
     }
-    let Replica { exchange, head, .. } = replica;
-    match head.seq < noted.seq {
-        true => Err(not_as_noted(&noted, head.seq)),
-        false => Ok(Replayed { exchange, head, records }),
+    while let Some(record) = journal.read_after(replayer.head().seq).await? {
+        verify(&record, &replayer.head)?;
+        check_noted(&record, &noted)?;
+        replayer.apply_verified(&record)?;
+        if !Bug::ReplaySkipsRecord.is_planted() || !replayer.records().is_multiple_of(8) {
+            visit(&replayer);
+        }
+    }
+    match replayer.head().seq < noted.seq {
+        true => Err(not_as_noted(&noted, replayer.head().seq)),
+        false => Ok(replayer),
+    }
+}
+
+/// Applies a journal's records again, verifying each.
+#[derive(Debug)]
+pub struct Replayer {
+    exchange: Exchange,
+    head: Head,
+    records: u64,
+    condenser: Condenser,
+    batch: Batch,
+}
+
+impl Default for Replayer {
+    fn default() -> Self {
+        Self::new(Exchange::new(), Head::EMPTY)
+    }
+}
+
+impl Replayer {
+    /// Continues `exchange`, which is as it was when the journal ended with `head`.
+    pub fn new(exchange: Exchange, head: Head) -> Self {
+        let (condenser, batch) = (Condenser::default(), Batch::default());
+        Self { exchange, head, records: 0, condenser, batch }
+    }
+
+    /// Applies the next record.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError`] if it is not as it was; then the exchange is good for nothing.
+    pub fn apply(&mut self, record: &Record) -> Result<(), RecoveryError> {
+        verify(record, &self.head)?;
+        self.apply_verified(record)
+    }
+
+    fn apply_verified(&mut self, record: &Record) -> Result<(), RecoveryError> {
+        apply(record, &mut self.exchange, &mut self.batch)?;
+        for step in self.batch.steps() {
+            self.condenser.add(&step);
+        }
+        let Record { first_seq, last_seq, events_hash: expected, .. } = *record;
+        let found = self.condenser.finish();
+        if found != expected {
+            return Err(RecoveryError::Diverged { first_seq, last_seq, expected, found });
+        }
+        self.head = record.head();
+        self.records += 1;
+        Ok(())
+    }
+
+    /// Returns the commands of the last record, and what followed from them.
+    pub fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// Returns the exchange as it is after the last record.
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    /// Returns the place it has reached.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Returns how many records it has applied.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Returns what it has come to.
+    pub fn into_replayed(self) -> Replayed {
+        let Self { exchange, head, records, .. } = self;
+        Replayed { exchange, head, records }
     }
 }
 
@@ -131,47 +250,6 @@ fn check_noted(record: &Record, noted: &Head) -> Result<(), RecoveryError> {
 
 fn not_as_noted(noted: &Head, found_seq: u64) -> RecoveryError {
     RecoveryError::NotAsNoted { noted_seq: noted.seq, found_seq }
-}
-
-/// An exchange that is made again from its journal, record by record.
-pub(crate) struct Replica {
-    exchange: Exchange,
-    head: Head,
-    condenser: Condenser,
-    batch: Batch,
-}
-
-impl Replica {
-    /// Begins before the first record.
-    pub(crate) fn new() -> Self {
-        Self {
-            exchange: Exchange::new(),
-            head: Head::EMPTY,
-            condenser: Condenser::default(),
-            batch: Batch::default(),
-        }
-    }
-
-    /// Returns where it has come to.
-    pub(crate) fn head(&self) -> Head {
-        self.head
-    }
-
-    /// Applies the next record, verifying it, and returns what followed from it.
-    pub(crate) fn apply(&mut self, record: &Record) -> Result<&Batch, RecoveryError> {
-        verify(record, &self.head)?;
-        apply(record, &mut self.exchange, &mut self.batch)?;
-        for step in self.batch.steps() {
-            self.condenser.add(&step);
-        }
-        let Record { first_seq, last_seq, events_hash: expected, .. } = *record;
-        let found = self.condenser.finish();
-        if found != expected {
-            return Err(RecoveryError::Diverged { first_seq, last_seq, expected, found });
-        }
-        self.head = record.head();
-        Ok(&self.batch)
-    }
 }
 
 fn verify(record: &Record, head: &Head) -> Result<(), RecoveryError> {

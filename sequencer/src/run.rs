@@ -23,7 +23,10 @@ use crate::limits::{
     BATCH_EVENTS_MAX, BATCH_REQUESTS_MAX, BATCHES_IN_FLIGHT_MAX, IDLE_WAKE_MAX, SPIN_BEFORE_PARK,
 };
 use crate::publish::Consumer;
-use crate::recovery::{RecoveryError, Replayed, replay_noted};
+use crate::recovery::{RecoveryError, Replayed};
+use crate::restart::recover;
+use crate::shadow::{Shadow, SnapshotConfig};
+use crate::snapshots::Snapshots;
 use crate::writer::{Committer, Sealed, Writer};
 
 /// Where the core runs.
@@ -45,6 +48,8 @@ pub struct SequencerConfig {
     /// Where to note that the exchange is alive and where its journal ends. Without it an outage is
     /// counted from the last command, and a journal that was cut off at its end is taken for whole.
     pub alive: Option<PathBuf>,
+    /// How snapshots are made. Without it a start replays the whole journal.
+    pub snapshots: Option<SnapshotConfig>,
 }
 
 /// Why a sequencer did not start.
@@ -70,6 +75,9 @@ pub struct Status {
     pub(crate) more: Notify,
     /// Notified when another exchange has taken over.
     pub(crate) superseded: Notify,
+    diverged: AtomicBool,
+    /// What the shadow came to at the end.
+    shadow: Mutex<Option<Audit>>,
     audit: Mutex<Option<Audit>>,
     audit_wanted: AtomicBool,
 }
@@ -116,6 +124,32 @@ impl Status {
     /// should end. For one who waits.
     pub async fn superseded(&self) {
         self.superseded.notified().await;
+    }
+
+    /// Returns whether a replay beside the core came to something else than the core.
+    pub fn has_diverged(&self) -> bool {
+        self.diverged.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_diverged(&self) {
+        self.diverged.store(true, Ordering::Release);
+    }
+
+    /// Notes what a replay of the whole journal came to.
+    pub(crate) fn set_shadow(&self, audit: Audit) {
+        *self.shadow.lock().unwrap_or_else(PoisonError::into_inner) = Some(audit);
+    }
+
+    /// Compares the exchange that has stopped with what a replay came to, if there was one.
+    fn compare_with_shadow(&self, exchange: &Exchange) {
+        let shadow = *self.shadow.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(shadow) = shadow.filter(|shadow| shadow.seq == exchange.seq()) else { return };
+        let core = Audit::of(exchange);
+        if core != shadow {
+            self.set_diverged();
+            let (core, shadow) = (core.state_hash, shadow.state_hash);
+            tracing::error!(%core, %shadow, "the state that was served is not the journal's");
+        }
     }
 }
 
@@ -167,10 +201,9 @@ impl Sequencer {
         consumer: Arc<dyn Consumer>,
     ) -> Result<Self, StartError> {
         let note = config.alive.as_deref().and_then(last_note).unwrap_or_default();
-        let publish = |batch: &Batch| consumer.published(batch);
-        let replayed = replay_noted(&mut journal, note.head, publish).await?;
-        let Replayed { exchange, head, records } = replayed;
-        tracing::info!(records, "recovered");
+        let snapshots = config.snapshots.as_ref().map(|config| Snapshots::new(&config.folder));
+        let recovered = recover(&mut journal, note.head, snapshots.as_ref(), &*consumer);
+        let Replayed { exchange, head, .. } = recovered.await?;
         let first = first_request(&exchange, config.found, note.alive_at, wall_clock());
         let core = Core::new(exchange, inbox.clone());
         let status = Arc::new(Status::default());
@@ -178,8 +211,10 @@ impl Sequencer {
         let alive = config.alive.map(|path| Alive::start(path, status.clone()));
         let alive = alive.transpose().map_err(StartError::Spawning)?;
         let stop = Arc::new(AtomicBool::new(false));
+        let shadow = config.snapshots.map(|shadow| Shadow::start(shadow, &journal, status.clone()));
+        let shadow = shadow.transpose().map_err(StartError::Spawning)?.flatten();
 
-        let loops = Loops { core, status: status.clone(), stop: stop.clone(), consumer };
+        let loops = Loops { core, status: status.clone(), stop: stop.clone(), consumer, shadow };
         let (running, writer) = match config.layout {
             Layout::Thread => loops.start_thread(first, journal, head)?,
             Layout::Inline => loops.start_inline(first, journal, head)?,
@@ -202,8 +237,8 @@ impl Sequencer {
         Auditor { inbox: self.inbox.clone(), status: self.status.clone() }
     }
 
-    /// Lets the core finish what is in the inbox and the journal commit it, and returns the
-    /// exchange. Returns `None` if the core has panicked.
+    /// Lets the core finish what is in the inbox, the journal commit it and the shadow make a snapshot
+    /// of it, and returns the exchange. Returns `None` if the core has panicked.
     pub async fn stop(self) -> Option<Exchange> {
         self.stop.store(true, Ordering::Release);
         self.inbox.wake();
@@ -212,6 +247,9 @@ impl Sequencer {
             RunningCore::Inline(task) => task.await,
         };
         join(self.writer).await;
+        if let Some(exchange) = &exchange {
+            self.status.compare_with_shadow(exchange);
+        }
         exchange
     }
 }
@@ -242,6 +280,7 @@ struct Loops {
     status: Arc<Status>,
     stop: Arc<AtomicBool>,
     consumer: Arc<dyn Consumer>,
+    shadow: Option<Shadow>,
 }
 
 /// The core's end of the way to the journal.
@@ -313,7 +352,7 @@ impl Loops {
     }
 
     fn start_writer<J: Journal>(
-        &self,
+        &mut self,
         journal: J,
         head: Head,
         wake_core: Box<dyn Fn() + Send>,
@@ -325,8 +364,8 @@ impl Loops {
             emptied.send(batch).expect("the channel has room for as many batches as there are");
         }
         let (consumer, status) = (self.consumer.clone(), self.status.clone());
-        let committer = Committer::new(journal, head);
-        let writer = Writer { committer, consumer, status, sealed, emptied, wake_core };
+        let (committer, shadow) = (Committer::new(journal, head), self.shadow.take());
+        let writer = Writer { committer, consumer, status, sealed, emptied, shadow, wake_core };
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(StartError::Spawning)?;
         let run = move || {

@@ -14,8 +14,10 @@ use crate::inbox::Inbox;
 use crate::journal::{Head, Journal, JournalError};
 use crate::limits::BATCHES_IN_FLIGHT_MAX;
 use crate::publish::Consumer;
-use crate::recovery::{RecoveryError, Replayed, replay_noted};
+use crate::recovery::{RecoveryError, Replayed};
+use crate::restart::recover;
 use crate::run::first_request;
+use crate::snapshots::Snapshots;
 use crate::writer::Committer;
 
 /// See the module.
@@ -37,15 +39,30 @@ impl<J: Journal> Stepper<J> {
     ///
     /// [`RecoveryError`].
     pub async fn start(
+        journal: J,
+        inbox: Inbox,
+        consumer: Arc<dyn Consumer>,
+        founding: (Found, Note),
+        now: TimestampNs,
+    ) -> Result<Self, RecoveryError> {
+        Self::start_from(None, journal, inbox, consumer, founding, now).await
+    }
+
+    /// The same from the newest good snapshot, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError`].
+    pub async fn start_from(
+        snapshots: Option<&Snapshots>,
         mut journal: J,
         inbox: Inbox,
         consumer: Arc<dyn Consumer>,
         (found, note): (Found, Note),
         now: TimestampNs,
     ) -> Result<Self, RecoveryError> {
-        let publish = |batch: &Batch| consumer.published(batch);
-        let replayed = replay_noted(&mut journal, note.head, publish).await?;
-        let Replayed { exchange, head, .. } = replayed;
+        let recovered = recover(&mut journal, note.head, snapshots, &*consumer).await?;
+        let Replayed { exchange, head, .. } = recovered;
         let first = first_request(&exchange, found, note.alive_at, now);
         let mut stepper = Self {
             core: Core::new(exchange, inbox),

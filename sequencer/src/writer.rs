@@ -11,7 +11,9 @@ use crate::batch::Batch;
 use crate::journal::{Condenser, Head, Journal, JournalError, Record, encode_command};
 use crate::limits::BATCHES_IN_FLIGHT_MAX;
 use crate::publish::Consumer;
+use crate::restart::text;
 use crate::run::Status;
+use crate::shadow::Shadow;
 
 /// A batch on its way to the journal.
 pub(crate) struct Sealed {
@@ -27,6 +29,8 @@ pub(crate) struct Writer<J> {
     pub(crate) sealed: Receiver<Sealed>,
     /// Emptied batches go back to the core this way.
     pub(crate) emptied: Sender<Batch>,
+    /// Makes snapshots.
+    pub(crate) shadow: Option<Shadow>,
     /// Tells the core that a batch came back, or that none will.
     pub(crate) wake_core: Box<dyn Fn() + Send>,
 }
@@ -76,6 +80,15 @@ impl<J: Journal> Committer<J> {
         Ok(())
     }
 
+    /// Deletes some of the records up to the command `seq`. Returns whether there are more of them.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]; what is needed is there all the same.
+    pub(crate) async fn truncate(&mut self, seq: u64) -> Result<bool, JournalError> {
+        self.journal.truncate(seq).await
+    }
+
     /// Lets go of the journal.
     ///
     /// # Errors
@@ -104,9 +117,40 @@ impl<J: Journal> Writer<J> {
                 self.publish(sealed);
             }
             (self.wake_core)();
+            self.tell_shadow(runtime);
         }
+        self.finish_shadow(runtime);
         if let Err(error) = runtime.block_on(self.committer.close()) {
-            tracing::warn!(error = %chain(&error), "what is in the journal is durable all the same");
+            tracing::warn!(error = %text(&error), "what is in the journal is durable all the same");
+        }
+    }
+
+    /// Tells the shadow what is durable, and deletes a bounded part of what it has made superfluous.
+    fn tell_shadow(&mut self, runtime: &Runtime) {
+        let Some(shadow) = &self.shadow else { return };
+        shadow.durable(self.committer.head().seq);
+        let Some(seq) = shadow.truncate_to() else { return };
+        match runtime.block_on(self.committer.truncate(seq)) {
+            Ok(true) => {}
+            Ok(false) => shadow.truncated_to(seq),
+            Err(error) => {
+                tracing::warn!(error = %text(&error), "old records stay for now");
+                shadow.truncated_to(seq);
+            }
+        }
+    }
+
+    /// Waits for the last snapshot, and deletes what it has made superfluous.
+    fn finish_shadow(&mut self, runtime: &Runtime) {
+        let Some(seq) = self.shadow.take().and_then(Shadow::finish) else { return };
+        loop {
+            match runtime.block_on(self.committer.truncate(seq)) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    return tracing::warn!(error = %text(&error), "old records stay for now");
+                }
+            }
         }
     }
 
@@ -123,7 +167,7 @@ impl<J: Journal> Writer<J> {
 
     /// Nothing is acknowledged from here on.
     fn fail(&self, error: &JournalError) {
-        tracing::error!(error = %chain(error), "the journal cannot commit: nothing is acknowledged");
+        tracing::error!(error = %text(error), "the journal cannot commit: nothing is acknowledged");
         self.status.failed.store(true, Ordering::Release);
         self.consumer.journal_failed();
         if matches!(error, JournalError::Superseded { .. }) {
@@ -131,15 +175,4 @@ impl<J: Journal> Writer<J> {
         }
         (self.wake_core)();
     }
-}
-
-/// Writes an error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -171,7 +171,7 @@ async fn serve(
         settings,
     };
     let (inbox, fan_out) = (Inbox::new(), FanOut::new());
-    let config = SequencerConfig { layout: Layout::Inline, found, alive: None };
+    let config = SequencerConfig { layout: Layout::Inline, found, alive: None, snapshots: None };
     let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await;
     let sequencer = sequencer.unwrap();
     while fan_out.exchange().is_none() {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::journal::{
-    Head, Journal, JournalError, PostgresAddress, PostgresJournal, Record, SqliteJournal,
+    Head, Journal, JournalError, JournalReader, PostgresAddress, PostgresJournal, Record,
+    SqliteJournal,
 };
 
 /// Where a journal is kept.
@@ -89,6 +90,20 @@ impl Journal for AnyJournal {
         match self {
             Self::Sqlite(journal) => journal.read_after(seq).await,
             Self::Postgres(journal) => journal.read_after(seq).await,
+        }
+    }
+
+    fn reader(&self) -> Option<Box<dyn JournalReader>> {
+        match self {
+            Self::Sqlite(journal) => journal.reader(),
+            Self::Postgres(journal) => journal.reader(),
+        }
+    }
+
+    async fn truncate(&mut self, seq: u64) -> Result<bool, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.truncate(seq).await,
+            Self::Postgres(journal) => journal.truncate(seq).await,
         }
     }
 

@@ -9,8 +9,9 @@ mod postgres;
 mod record;
 mod sqlite;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
 use gavel_protocol::Digest;
@@ -18,7 +19,7 @@ use gavel_protocol::Digest;
 pub use any::{AnyJournal, JournalPlace};
 pub use postgres::{AddressError, PostgresAddress, PostgresJournal};
 pub use record::{Condenser, Record, decode_commands, encode_command};
-pub use sqlite::SqliteJournal;
+pub use sqlite::{SqliteJournal, SqliteReader};
 
 /// Where a journal ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +52,49 @@ pub trait Journal: Send + 'static {
         seq: u64,
     ) -> impl Future<Output = Result<Option<Record>, JournalError>> + Send;
 
+    /// Returns a second way to read it, beside its writer, if the store has one.
+    fn reader(&self) -> Option<Box<dyn JournalReader>> {
+        None
+    }
+
+    /// Deletes a bounded number of records that end with the command `seq` or before it, the oldest
+    /// first; never the last one. Returns whether there are more of them.
+    fn truncate(&mut self, _seq: u64) -> impl Future<Output = Result<bool, JournalError>> + Send {
+        ready(Ok(false))
+    }
+
     /// Puts the store in order and lets go of it.
     fn close(self) -> impl Future<Output = Result<(), JournalError>> + Send;
+}
+
+/// What reads a journal's records.
+pub trait JournalReader: Send {
+    /// Reads the record that begins after the command `seq`, if there is one.
+    fn read_after(&mut self, seq: u64) -> Reading<'_>;
+
+    /// Lets go of the journal, so that its writer is the last one to.
+    fn close(self: Box<Self>) -> Closing;
+}
+
+/// A reader that lets go.
+pub type Closing = Pin<Box<dyn Future<Output = Result<(), JournalError>> + Send>>;
+
+/// A record on its way.
+pub type Reading<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<Record>, JournalError>> + Send + 'a>>;
+
+/// A journal, as something that reads its records.
+pub(crate) struct Through<'a, J>(pub(crate) &'a mut J);
+
+impl<J: Journal> JournalReader for Through<'_, J> {
+    fn read_after(&mut self, seq: u64) -> Reading<'_> {
+        Box::pin(self.0.read_after(seq))
+    }
+
+    fn close(self: Box<Self>) -> Closing {
+        // It is the journal itself, which goes on.
+        Box::pin(ready(Ok(())))
+    }
 }
 
 /// Why a journal cannot be used.
@@ -148,6 +190,18 @@ pub enum JournalError {
     Reading {
         /// The last command that was read.
         seq: u64,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Records cannot be deleted.
+    #[error("cannot delete old records of the journal")]
+    Truncating(#[source] sqlx::Error),
+    /// The journal cannot be copied.
+    #[error("cannot copy the journal to {path}")]
+    Copying {
+        /// The copy.
+        path: PathBuf,
         /// Why.
         #[source]
         source: sqlx::Error,

@@ -1,18 +1,21 @@
 //! The embedded journal: one SQLite file, one row per record, no server.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gavel_protocol::Digest;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
-use crate::journal::{Head, Journal, JournalError, Record};
+use crate::journal::{Closing, Head, Journal, JournalError, JournalReader, Reading, Record};
+use crate::limits::{RECORDS_READ_AHEAD, TRUNCATED_COMMANDS_MAX};
 
 /// The journal in a folder of its own. Holding it for writing excludes every other process.
 #[derive(Debug)]
 pub struct SqliteJournal {
     connection: SqliteConnection,
+    path: PathBuf,
     head: Head,
     epoch: i64,
     /// Locked for as long as it is open to be written.
@@ -54,8 +57,26 @@ const APPEND: &str = "
 
 const READ_AFTER: &str = "
     SELECT last_seq, first_seq, rules_version, events_hash, checksum, chain, commands
-    FROM record WHERE last_seq > ?1 ORDER BY last_seq LIMIT 1
+    FROM record WHERE last_seq > ?1 ORDER BY last_seq LIMIT ?2
 ";
+
+/// As many of the oldest records as a step may delete; the last one holds the head.
+const TRUNCATE: &str = "
+    DELETE FROM record
+    WHERE last_seq <= ?1
+      AND last_seq < (SELECT MAX(last_seq) FROM record)
+      AND (SELECT epoch FROM writer) = ?2
+";
+
+/// Reads a journal beside its writer, several records at a time: so the two rarely want the same lock.
+/// Opens it when it is first asked.
+#[derive(Debug)]
+pub struct SqliteReader {
+    path: PathBuf,
+    connection: Option<SqliteConnection>,
+    /// Read, and not asked for yet.
+    ahead: VecDeque<Record>,
+}
 
 impl SqliteJournal {
     /// Opens the journal in `folder`, making both if they do not exist, and becomes its writer.
@@ -85,7 +106,8 @@ impl SqliteJournal {
         sqlx::raw_sql(SCHEMA).execute(&mut connection).await.map_err(opening)?;
         let epoch = sqlx::query("SELECT epoch FROM writer").fetch_one(&mut connection).await;
         let epoch = epoch.and_then(|row| row.try_get("epoch")).map_err(opening)?;
-        let mut journal = Self { connection, head: Head::EMPTY, epoch, lock: Some(lock) };
+        let mut journal =
+            Self { connection, path: path.clone(), head: Head::EMPTY, epoch, lock: Some(lock) };
         journal.head = journal.stored_head().await.map_err(opening)?;
         Ok(journal)
     }
@@ -101,7 +123,8 @@ impl SqliteJournal {
         let opening = |source| JournalError::Opening { path: path.clone(), source };
         let options = SqliteConnectOptions::new().filename(&path).pragma("query_only", "ON");
         let connection = options.connect().await.map_err(opening)?;
-        let mut journal = Self { connection, head: Head::EMPTY, epoch: 0, lock: None };
+        let mut journal =
+            Self { connection, path: path.clone(), head: Head::EMPTY, epoch: 0, lock: None };
         journal.head = journal.stored_head().await.map_err(opening)?;
         Ok(journal)
     }
@@ -145,22 +168,19 @@ impl Journal for SqliteJournal {
     }
 
     async fn read_after(&mut self, seq: u64) -> Result<Option<Record>, JournalError> {
-        let reading = |source| JournalError::Reading { seq, source };
-        let query = sqlx::query(READ_AFTER).bind(stored(seq));
-        let row = query.fetch_optional(&mut self.connection).await.map_err(reading)?;
-        row.map(|row| {
-            Ok(Record {
-                first_seq: number(&row, "first_seq")?,
-                last_seq: number(&row, "last_seq")?,
-                rules_version: row.try_get("rules_version")?,
-                commands: row.try_get("commands")?,
-                events_hash: digest(&row, "events_hash")?,
-                checksum: digest(&row, "checksum")?,
-                chain: digest(&row, "chain")?,
-            })
-        })
-        .transpose()
-        .map_err(reading)
+        Ok(read_after(&mut self.connection, seq, 1).await?.pop())
+    }
+
+    fn reader(&self) -> Option<Box<dyn JournalReader>> {
+        Some(Box::new(SqliteReader::of(self.path.clone())))
+    }
+
+    async fn truncate(&mut self, seq: u64) -> Result<bool, JournalError> {
+        let Some(first) = self.read_after(0).await? else { return Ok(false) };
+        let until = first.last_seq.saturating_add(TRUNCATED_COMMANDS_MAX).min(seq);
+        let query = sqlx::query(TRUNCATE).bind(stored(until)).bind(self.epoch);
+        query.execute(&mut self.connection).await.map_err(JournalError::Truncating)?;
+        Ok(until < seq && until < self.head.seq)
     }
 
     async fn close(self) -> Result<(), JournalError> {
@@ -169,17 +189,100 @@ impl Journal for SqliteJournal {
     }
 }
 
+impl SqliteReader {
+    /// Names the journal in `folder`, whether an exchange is running there or not.
+    pub fn new(folder: &Path) -> Self {
+        Self::of(folder.join(JOURNAL_FILE))
+    }
+
+    fn of(path: PathBuf) -> Self {
+        Self { path, connection: None, ahead: VecDeque::new() }
+    }
+
+    /// Copies the journal as it is at this moment into `folder`, where no journal is yet.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`].
+    pub async fn copy(&mut self, folder: &Path) -> Result<(), JournalError> {
+        let in_folder = |source| JournalError::Folder { path: folder.into(), source };
+        fs::create_dir_all(folder).map_err(in_folder)?;
+        let path = folder.join(JOURNAL_FILE);
+        let copying = |source| JournalError::Copying { path: path.clone(), source };
+        let name = path
+            .to_str()
+            .ok_or_else(|| copying(sqlx::Error::Configuration("the path is not UTF-8".into())))?;
+        let copy = sqlx::query("VACUUM INTO ?1").bind(name);
+        copy.execute(self.open().await?).await.map_err(copying)?;
+        // It is a file of its own, which nothing has synchronised yet.
+        File::open(&path).and_then(|file| file.sync_all()).map_err(in_folder)
+    }
+
+    async fn open(&mut self) -> Result<&mut SqliteConnection, JournalError> {
+        if self.connection.is_none() {
+            let options = SqliteConnectOptions::new().filename(&self.path).read_only(true);
+            let opening = |source| JournalError::Opening { path: self.path.clone(), source };
+            self.connection = Some(options.connect().await.map_err(opening)?);
+        }
+        Ok(self.connection.as_mut().expect("it was opened on the lines above"))
+    }
+}
+
+impl JournalReader for SqliteReader {
+    fn read_after(&mut self, seq: u64) -> Reading<'_> {
+        Box::pin(async move {
+            if self.ahead.front().is_none_or(|next| next.first_seq != seq + 1) {
+                self.ahead = read_after(self.open().await?, seq, RECORDS_READ_AHEAD).await?.into();
+            }
+            Ok(self.ahead.pop_front())
+        })
+    }
+
+    fn close(self: Box<Self>) -> Closing {
+        Box::pin(async move {
+            match self.connection {
+                Some(connection) => connection.close().await.map_err(JournalError::Closing),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// Reads so many records at the most, the first of which begins after the command `seq`.
+async fn read_after(
+    connection: &mut SqliteConnection,
+    seq: u64,
+    records: u32,
+) -> Result<Vec<Record>, JournalError> {
+    let reading = |source| JournalError::Reading { seq, source };
+    let query = sqlx::query(READ_AFTER).bind(stored(seq)).bind(records);
+    let rows = query.fetch_all(connection).await.map_err(reading)?;
+    rows.iter().map(record).collect::<Result<_, _>>().map_err(reading)
+}
+
+fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
+    Ok(Record {
+        first_seq: number(row, "first_seq")?,
+        last_seq: number(row, "last_seq")?,
+        rules_version: row.try_get("rules_version")?,
+        commands: row.try_get("commands")?,
+        events_hash: digest(row, "events_hash")?,
+        checksum: digest(row, "checksum")?,
+        chain: digest(row, "chain")?,
+    })
+}
+
 /// SQLite's integers are signed.
 fn stored(seq: u64) -> i64 {
     i64::try_from(seq).expect("sequence numbers fit 44 bits, as the exchange asserts")
 }
 
-fn number(row: &sqlx::sqlite::SqliteRow, column: &str) -> Result<u64, sqlx::Error> {
+fn number(row: &SqliteRow, column: &str) -> Result<u64, sqlx::Error> {
     let number: i64 = row.try_get(column)?;
     u64::try_from(number).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-fn digest(row: &sqlx::sqlite::SqliteRow, column: &str) -> Result<Digest, sqlx::Error> {
+fn digest(row: &SqliteRow, column: &str) -> Result<Digest, sqlx::Error> {
     let bytes: Vec<u8> = row.try_get(column)?;
     let bytes = <[u8; 32]>::try_from(bytes);
     bytes.map(Digest::new).map_err(|_| sqlx::Error::Decode("a hash has 32 bytes".into()))

@@ -13,7 +13,7 @@ use super::rows::Rows;
 use super::target::{Cursor, Found, ProjectionPlace, Target};
 use crate::journal::{AnyJournal, Journal as _, JournalError, JournalPlace};
 use crate::limits::{IDLE_WAKE_MAX, PROJECTION_ANSWER_MAX, PROJECTION_RETRY, PROJECTION_ROWS_MAX};
-use crate::recovery::{RecoveryError, Replica};
+use crate::recovery::{RecoveryError, Replayer};
 use crate::run::Status;
 
 /// Why a projection cannot be kept up.
@@ -68,7 +68,7 @@ struct Stop {
 /// What follows a journal.
 struct Follower {
     journal: AnyJournal,
-    replica: Replica,
+    replayer: Replayer,
     curtain: Curtain,
     rows: Rows,
     place: ProjectionPlace,
@@ -189,10 +189,10 @@ async fn follow(
 
 impl Follower {
     fn new(journal: AnyJournal, place: ProjectionPlace) -> Self {
-        let replica = Replica::new();
-        let cursor = Cursor { seq: 0, position: 0, chain: replica.head().chain };
+        let replayer = Replayer::default();
+        let cursor = Cursor { seq: 0, position: 0, chain: replayer.head().chain };
         let (curtain, rows) = (Curtain::default(), Rows::new());
-        Self { journal, replica, curtain, rows, place, target: None, cursor }
+        Self { journal, replayer, curtain, rows, place, target: None, cursor }
     }
 
     async fn open(
@@ -235,7 +235,7 @@ impl Follower {
 
     /// Returns how far it has read.
     fn reached(&self) -> Cursor {
-        let head = self.replica.head();
+        let head = self.replayer.head();
         Cursor { seq: head.seq, position: self.curtain.position(), chain: head.chain }
     }
 
@@ -243,13 +243,14 @@ impl Follower {
     /// commit.
     async fn read(&mut self) -> Result<bool, ProjectionError> {
         while self.rows.count() < PROJECTION_ROWS_MAX {
-            let seq = self.replica.head().seq;
+            let seq = self.replayer.head().seq;
             let Some(record) = self.journal.read_after(seq).await? else { break };
-            let batch = self.replica.apply(&record)?;
+            self.replayer.apply(&record)?;
+            let batch = self.replayer.batch();
             self.curtain.pass(batch, &mut self.rows);
             let reached = self.reached();
             if reached.seq <= self.cursor.seq {
-                // It is in the tables; the replica needs it to go on.
+                // It is in the tables; the replayer needs it to go on.
                 self.rows.clear();
                 if reached.seq == self.cursor.seq && reached != self.cursor {
                     return Err(ProjectionError::NotOurs);

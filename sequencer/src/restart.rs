@@ -1,0 +1,131 @@
+//! The way back: the newest snapshot that is whole and of this journal, and the journal after it.
+
+use crate::journal::{Head, Journal, JournalReader, Through};
+use crate::publish::Consumer;
+use crate::recovery::{RecoveryError, Replayed, Replayer, replay_from};
+use crate::snapshots::{Saved, Snapshots, SnapshotsError};
+
+/// Brings an exchange and its consumer to the end of a journal, which has ended with `noted` or went on
+/// from there: from the newest good snapshot, or from the journal's beginning.
+///
+/// # Errors
+///
+/// [`RecoveryError`]; then the consumer is good for nothing.
+pub async fn recover<J: Journal>(
+    journal: &mut J,
+    noted: Head,
+    snapshots: Option<&Snapshots>,
+    consumer: &dyn Consumer,
+) -> Result<Replayed, RecoveryError> {
+    let start = match snapshots {
+        Some(snapshots) => newest(&mut Through(journal), snapshots, consumer).await?,
+        None => Replayer::default(),
+    };
+    let from = start.head().seq;
+    let publish = |replayer: &Replayer| consumer.published(replayer.batch());
+    let replayed = replay_from(start, journal, noted, publish).await?.into_replayed();
+    tracing::info!(from, records = replayed.records, seq = replayed.head.seq, "recovered");
+    Ok(replayed)
+}
+
+/// Brings a journal to its end, and makes a snapshot of that. Returns the command it stands for.
+///
+/// # Errors
+///
+/// [`RecoveryError`].
+pub async fn make_snapshot<J: Journal>(
+    journal: &mut J,
+    noted: Head,
+    snapshots: &Snapshots,
+    consumer: &dyn Consumer,
+) -> Result<u64, RecoveryError> {
+    let Replayed { exchange, head, .. } =
+        recover(journal, noted, Some(snapshots), consumer).await?;
+    if head.seq > 0 {
+        let exchange = exchange.snapshot().to_bytes();
+        snapshots.write(&Saved { head, exchange, consumer: consumer.snapshot() })?;
+    }
+    Ok(head.seq)
+}
+
+/// Goes back to the snapshot of a command.
+///
+/// # Errors
+///
+/// [`RecoveryError`] if it cannot be continued from.
+pub async fn start_at<J: Journal>(
+    journal: &mut J,
+    snapshots: &Snapshots,
+    seq: u64,
+    consumer: &dyn Consumer,
+) -> Result<Replayer, RecoveryError> {
+    Ok(continued(&mut Through(journal), snapshots, seq, consumer).await??)
+}
+
+/// Goes back to the newest snapshot that can be continued from, or to the beginning.
+pub(crate) async fn newest(
+    journal: &mut dyn JournalReader,
+    snapshots: &Snapshots,
+    consumer: &dyn Consumer,
+) -> Result<Replayer, RecoveryError> {
+    let mut wrong = None;
+    for seq in snapshots.list()?.into_iter().rev() {
+        match continued(journal, snapshots, seq, consumer).await? {
+            Ok(replayer) => return Ok(replayer),
+            Err(error) => {
+                tracing::warn!(seq, error = %text(&error), "a snapshot is passed over");
+                wrong.get_or_insert(error);
+            }
+        }
+    }
+    let first_seq = match journal.read_after(0).await? {
+        Some(first) if first.first_seq > 1 => first.first_seq,
+        _ => return Ok(Replayer::default()),
+    };
+    Err(match wrong {
+        // Nothing is damaged: another build goes on from it.
+        Some(other @ (SnapshotsError::OtherRules { .. } | SnapshotsError::OtherFormat { .. })) => {
+            RecoveryError::Snapshots(other)
+        }
+        source => RecoveryError::NoSnapshot { first_seq, source },
+    })
+}
+
+/// Continues from a snapshot, if it is whole and of this journal.
+async fn continued(
+    journal: &mut dyn JournalReader,
+    snapshots: &Snapshots,
+    seq: u64,
+    consumer: &dyn Consumer,
+) -> Result<Result<Replayer, SnapshotsError>, RecoveryError> {
+    let saved = match snapshots.read(seq) {
+        Ok(saved) => saved,
+        Err(error) => return Ok(Err(error)),
+    };
+    // The record that ends there, or, if that one is not kept any more, the one after it.
+    let Some(record) = journal.read_after(seq.saturating_sub(1)).await? else {
+        return Err(RecoveryError::BehindSnapshot { snapshot_seq: seq });
+    };
+    if record.head() != saved.head && !record.follows(&saved.head) {
+        return Ok(Err(SnapshotsError::OtherJournal { seq }));
+    }
+    let Ok(exchange) = saved.exchange() else {
+        let (path, problem) = (snapshots.path(seq), "it holds no exchange");
+        return Ok(Err(SnapshotsError::Damaged { path, problem }));
+    };
+    if let Err(source) = consumer.restore(&saved.consumer) {
+        return Ok(Err(SnapshotsError::Restoring { seq, source }));
+    }
+    Ok(Ok(Replayer::new(exchange, saved.head)))
+}
+
+/// Writes an error with its causes.
+pub(crate) fn text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
