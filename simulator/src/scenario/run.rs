@@ -1,5 +1,7 @@
 //! Runs a scenario and compares what followed with what was expected.
 
+use gavel_protocol::Stamped;
+
 use super::line::{Line, ScenarioError};
 use super::world::World;
 
@@ -12,6 +14,8 @@ pub struct Scenario {
     pub expected: Option<String>,
     /// What followed.
     pub output: String,
+    /// Every request that the exchange was given, in its order.
+    pub journal: Vec<Stamped>,
 }
 
 impl Scenario {
@@ -43,7 +47,8 @@ pub fn run(text: &str) -> Result<Scenario, ScenarioError> {
             world.execute(line)?;
         }
     }
-    Ok(Scenario { commands: commands.into(), expected, output: world.finish() })
+    let (output, journal) = world.finish();
+    Ok(Scenario { commands: commands.into(), expected, output, journal })
 }
 
 fn split(text: &str) -> (&str, Option<String>) {

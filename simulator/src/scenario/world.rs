@@ -51,6 +51,7 @@ pub(super) struct World {
     pub(super) client_ids_made: u128,
     pub(super) revisions: BTreeMap<(AgentId, CapabilityId), u64>,
     pub(super) output: String,
+    journal: Vec<Stamped>,
 }
 
 impl World {
@@ -75,12 +76,13 @@ impl World {
             client_ids_made: 0,
             revisions: BTreeMap::new(),
             output: String::new(),
+            journal: Vec::new(),
         }
     }
 
-    /// Returns what followed from everything.
-    pub(super) fn finish(self) -> String {
-        self.output
+    /// Returns what followed from everything, and every request.
+    pub(super) fn finish(self) -> (String, Vec<Stamped>) {
+        (self.output, self.journal)
     }
 
     /// Executes a line.
@@ -325,6 +327,7 @@ impl World {
             Events { events: &mut self.events, ranking: &mut self.ranking, posed: &mut self.posed };
         self.exchange.apply(&stamped, &mut out);
         assert_eq!(self.exchange.trial_balance(), 0, "invariant: money is conserved");
+        self.journal.push(stamped);
     }
 
     /// Remembers the ids of what was made.
