@@ -1,4 +1,5 @@
-//! Who may read which blob: an index of open RFQs and of contracts, built from the events alone.
+//! Who may read which blob: an index of open RFQs and of contracts, built from the events alone, or
+//! from what was saved of them.
 //!
 //! A blob lies under the agent that stored it, and the index only ever leads to what the buyer of an
 //! RFQ or the provider of a contract stored itself. Naming somebody else's digest gives no access.
@@ -9,6 +10,7 @@ use gavel_protocol::{
     AgentId, Awarded, BlobSource, ContractId, Delivered, Digest, Parties, RfqClosed, RfqId,
     RfqOpened,
 };
+use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 
 use crate::limits::CLOSED_CONTRACTS_KEPT;
@@ -30,7 +32,7 @@ pub(crate) struct BlobIndex {
 }
 
 /// What a buyer has named in an RFQ.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 struct BuyerBlobs {
     buyer: AgentId,
     spec: Digest,
@@ -38,21 +40,49 @@ struct BuyerBlobs {
     terms: Digest,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 struct RfqBlobs {
     blobs: BuyerBlobs,
     /// Who may answer; empty: everybody.
     invited: Vec<AgentId>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 struct ContractBlobs {
     parties: Parties,
     blobs: BuyerBlobs,
     deliverable: Option<Digest>,
 }
 
+/// The index as it is saved: RFQs and contracts by id, ended contracts in the order of their ends.
+#[derive(Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub(crate) struct SavedBlobs {
+    rfqs: Vec<(RfqId, RfqBlobs)>,
+    contracts: Vec<(ContractId, ContractBlobs)>,
+    closed: Vec<ContractId>,
+}
+
 impl BlobIndex {
+    /// Returns everything in it.
+    pub fn saved(&self) -> SavedBlobs {
+        let mut rfqs: Vec<_> = self.rfqs.iter().map(|(id, rfq)| (*id, rfq.clone())).collect();
+        rfqs.sort_unstable_by_key(|(id, _)| *id);
+        let contracts = self.contracts.iter().map(|(id, contract)| (*id, *contract));
+        let mut contracts: Vec<_> = contracts.collect();
+        contracts.sort_unstable_by_key(|(id, _)| *id);
+        SavedBlobs { rfqs, contracts, closed: self.closed.iter().copied().collect() }
+    }
+
+    /// Makes an index of what was saved.
+    pub fn restored(saved: SavedBlobs) -> Self {
+        let SavedBlobs { rfqs, contracts, closed } = saved;
+        Self {
+            rfqs: rfqs.into_iter().collect(),
+            contracts: contracts.into_iter().collect(),
+            closed: closed.into(),
+        }
+    }
+
     pub fn opened(&mut self, opened: &RfqOpened, invited: &[AgentId]) {
         let blobs = BuyerBlobs {
             buyer: opened.buyer,

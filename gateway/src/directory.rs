@@ -1,5 +1,5 @@
 //! What the edge knows by heart: the exchange's name, which agent a key belongs to, and what is
-//! traded. Built from the events alone.
+//! traded. Built from the events alone, or from what was saved of them.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -8,12 +8,13 @@ use gavel_protocol::{
     AccountId, AgentEnrolled, AgentId, CapabilityId, CapabilityList, CapabilityListed, Founded,
     Name, PublicKey, Roles,
 };
+use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 
 use crate::limits::CAPABILITIES_PER_PAGE;
 
 /// An enrolled agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub(crate) struct Member {
     pub agent: AgentId,
     pub account: AccountId,
@@ -35,7 +36,35 @@ struct Entries {
     places: HashMap<CapabilityId, usize, FxBuildHasher>,
 }
 
+/// The directory as it is saved: members by key, capabilities in the order of their listing.
+#[derive(Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub(crate) struct SavedDirectory {
+    exchange: Option<Name>,
+    members: Vec<(PublicKey, Member)>,
+    capabilities: Vec<CapabilityListed>,
+}
+
 impl Directory {
+    /// Returns everything in it.
+    pub fn saved(&self) -> SavedDirectory {
+        self.read(|entries| {
+            let members = entries.members.iter().map(|(key, member)| (*key, *member));
+            let mut members: Vec<_> = members.collect();
+            members.sort_unstable_by_key(|(key, _)| *key.as_bytes());
+            let capabilities = entries.capabilities.clone();
+            SavedDirectory { exchange: entries.exchange, members, capabilities }
+        })
+    }
+
+    /// Puts in it what was saved, in place of what it has.
+    pub fn restore(&self, saved: SavedDirectory) {
+        let SavedDirectory { exchange, members, capabilities } = saved;
+        let places = capabilities.iter().zip(0..).map(|(listed, place)| (listed.capability, place));
+        let places = places.collect();
+        let members = members.into_iter().collect();
+        self.write(|entries| *entries = Entries { exchange, members, capabilities, places });
+    }
+
     pub fn founded(&self, founded: &Founded) {
         let member = Member {
             agent: founded.operator,

@@ -18,7 +18,8 @@ use gavel_protocol::{
     ServerMessage, SessionId, Standby, StandbyEnded, StandingQuoteCanceled, StreamPosition,
     TimestampNs,
 };
-use gavel_sequencer::{Batch, Consumer, Origin, Part, QueryAnswer, StepView};
+use gavel_sequencer::{Batch, Consumer, Origin, Part, QueryAnswer, RestoreError, StepView};
+use prometheus_client::metrics::counter::Counter;
 use rustc_hash::FxBuildHasher;
 
 use crate::answers::Answers;
@@ -28,6 +29,7 @@ use crate::directory::Directory;
 use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::problems::{Problems, Solvers};
+use crate::saved::{Edge, Saved};
 use crate::sessions::Sessions;
 use crate::streams::{StreamEvent, StreamKey, Streams};
 
@@ -38,7 +40,7 @@ pub struct FanOut {
     pub(crate) sessions: Sessions,
     pub(crate) streams: Mutex<Streams>,
     pub(crate) blobs: Mutex<BlobIndex>,
-    problems: Problems,
+    pub(crate) problems: Problems,
     pub(crate) metrics: Metrics,
     pub(crate) connections: Connections,
     answers: Mutex<Answers>,
@@ -56,7 +58,8 @@ pub(crate) struct Connections {
 }
 
 impl FanOut {
-    /// Makes one that has seen nothing yet. It must see every batch from the first one on.
+    /// Makes one that has seen nothing yet. It must see every batch from the first one on, or be
+    /// restored to what another had seen.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -203,6 +206,33 @@ impl Consumer for FanOut {
         self.journal_failed.store(true, Ordering::Release);
         self.metrics.journal_failed.set(1);
         self.connections.close_all(CloseReason::Unavailable);
+    }
+
+    /// Saves what depends on history. Who is connected does not, and what the exchange's own solvers
+    /// have taken is not here any more: save one that has neither.
+    fn snapshot(&self) -> Vec<u8> {
+        let edge = Edge {
+            directory: self.directory.saved(),
+            blobs: lock(&self.blobs).saved(),
+            problems: self.problems.saved(),
+            ts_public: self.ts_public(),
+            counted: self.metrics.history().map(Counter::get),
+        };
+        edge.to_bytes(lock(&self.streams).saved())
+    }
+
+    fn restore(&self, bytes: &[u8]) -> Result<(), RestoreError> {
+        let Saved { edge, streams } = Saved::from_bytes(bytes)?;
+        let Edge { directory, blobs, problems, ts_public, counted } = edge;
+        self.directory.restore(directory);
+        *lock(&self.blobs) = BlobIndex::restored(blobs);
+        self.problems.restore(problems);
+        self.ts_public.store(ts_public.nanos(), Ordering::Relaxed);
+        for (counter, count) in self.metrics.history().into_iter().zip(counted) {
+            counter.inner().store(count, Ordering::Relaxed);
+        }
+        *lock(&self.streams) = streams;
+        Ok(())
     }
 }
 

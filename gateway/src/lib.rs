@@ -4,7 +4,8 @@
 //! The gateway decodes frames, proves who sends them, numbers them, throttles, and submits commands;
 //! the [`FanOut`] takes what became durable and gives each agent its side of it and the public what
 //! is public. What this crate does *not* do: decide anything about the market. It may reject; only
-//! the sequenced core accepts. It keeps no state that the journal does not rebuild, except who is
+//! the sequenced core accepts. It keeps no state that the journal (or a snapshot, which stands for a
+//! part of it) does not rebuild, except who is
 //! connected and the blobs themselves.
 
 mod answers;
@@ -24,6 +25,7 @@ mod pipe;
 mod problems;
 #[cfg(test)]
 mod samples;
+mod saved;
 mod serve;
 mod session;
 mod sessions;

@@ -33,6 +33,20 @@ impl Metrics {
         self.closed.get_or_create(&[("reason", reason.info().name)]).inc();
     }
 
+    /// Returns what counts what has happened in the market, always in the same order.
+    pub fn history(&self) -> [&Counter; 8] {
+        [
+            &self.rfqs_opened,
+            &self.rfqs_closed,
+            &self.quotes_ranked,
+            &self.awards,
+            &self.contracts_settled,
+            &self.contracts_expired,
+            &self.contracts_taken_over,
+            &self.standing_quotes_set,
+        ]
+    }
+
     /// Returns the registry that [`render`] writes out.
     pub fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("gavel");

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use gavel_protocol::{
     BundleTerms, BundlesPosed, ClearingStarted, PosedBundle, Problem, ProblemPosed, RfqId,
 };
+use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 
 use crate::lock::lock;
@@ -32,7 +33,8 @@ struct State {
 }
 
 /// A combinatorial RFQ, and as much of its problem as there is.
-struct Pending {
+#[derive(Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub(crate) struct Pending {
     terms: Box<BundleTerms>,
     bundles: Vec<PosedBundle>,
     /// The problem, if it came out before there were solvers.
@@ -56,6 +58,19 @@ impl Problems {
             }
         }
         state.solvers = Some(solvers);
+    }
+
+    /// Returns everything that the exchange's own solvers have not taken, by RFQ.
+    pub fn saved(&self) -> Vec<(RfqId, Pending)> {
+        let state = lock(&self.0);
+        let mut open: Vec<_> = state.open.iter().map(|(id, rfq)| (*id, rfq.clone())).collect();
+        open.sort_unstable_by_key(|(id, _)| *id);
+        open
+    }
+
+    /// Puts in what was saved, in place of what there is.
+    pub fn restore(&self, saved: Vec<(RfqId, Pending)>) {
+        lock(&self.0).open = saved.into_iter().collect();
     }
 
     pub fn opened(&self, rfq: RfqId, terms: &BundleTerms) {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gavel_protocol::{
-    AgentId, Bug, CapabilityId, Codec, Heartbeat, PrivateEvent, PublicEvent, ServerMessage,
+    AgentId, Bug, CapabilityId, Codec, Frames, Heartbeat, PrivateEvent, PublicEvent, ServerMessage,
     StreamOpened, StreamPosition, Topic,
 };
+use rkyv::{Archive, Deserialize, Serialize};
 use rustc_hash::FxBuildHasher;
 
 use crate::connection::{Buffer, Connection};
@@ -17,7 +18,9 @@ use crate::limits::EVENTS_PER_STREAM_KEPT;
 use crate::session::SubscribeResult;
 
 /// Which stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
+)]
 pub(crate) enum StreamKey {
     Exchange,
     Capability(CapabilityId),
@@ -75,7 +78,51 @@ struct Stream {
     unsent: [Vec<u8>; Codec::ALL.len()],
 }
 
+/// A stream as it is saved.
+#[derive(Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub(crate) struct SavedStream {
+    key: StreamKey,
+    /// The number of the next event.
+    next: u64,
+    /// The frames of the events before it, the oldest first.
+    kept: Vec<u8>,
+}
+
 impl Streams {
+    /// Returns every stream that has had an event, by its key.
+    pub fn saved(&self) -> impl Iterator<Item = SavedStream> {
+        let used = self.streams.iter().filter(|(_, stream)| stream.next > 1);
+        let mut used: Vec<_> = used.collect();
+        used.sort_unstable_by_key(|(key, _)| **key);
+        used.into_iter().map(|(key, stream)| {
+            let mut kept = Vec::new();
+            for (number, event) in (stream.oldest()..).zip(&stream.kept) {
+                event.encode(Codec::Rkyv, number, &mut kept);
+            }
+            SavedStream { key: *key, next: stream.next, kept }
+        })
+    }
+
+    /// Adds a stream that was saved. Returns `None` if it is not what was saved.
+    pub fn restore(&mut self, saved: &SavedStream) -> Option<()> {
+        let SavedStream { key, next, kept: frames } = saved;
+        let (mut kept, mut numbers) = (VecDeque::new(), Vec::new());
+        let mut frames_left = Frames::new(frames);
+        while let Some((header, payload)) = frames_left.next_frame().ok()? {
+            kept.push_back(StreamEvent::decode(*key, header.template, payload)?);
+            numbers.push(header.number);
+        }
+        let count = kept.len() as u64;
+        let is_whole =
+            frames_left.consumed() == frames.len() && kept.len() <= EVENTS_PER_STREAM_KEPT;
+        let is_numbered = *next > count && numbers.into_iter().eq(next - count..*next);
+        if !is_whole || !is_numbered {
+            return None;
+        }
+        let stream = Stream { next: *next, kept, ..Stream::new() };
+        self.streams.insert(*key, stream).is_none().then_some(())
+    }
+
     /// Appends an event to a stream. Subscribers get it at the next [`Streams::flush`].
     pub fn push(&mut self, key: StreamKey, event: StreamEvent) {
         let stream = self.streams.entry(key).or_insert_with(Stream::new);
@@ -195,6 +242,19 @@ impl Stream {
 }
 
 impl StreamEvent {
+    /// Reads an event of a stream from what [`StreamEvent::encode`] wrote for rkyv.
+    fn decode(key: StreamKey, template: u16, payload: &[u8]) -> Option<Self> {
+        match key {
+            StreamKey::Private(_) => {
+                let event = PrivateEvent::decode(Codec::Rkyv, template, payload);
+                event?.ok().map(Self::Private)
+            }
+            StreamKey::Exchange | StreamKey::Capability(_) | StreamKey::Problems => {
+                PublicEvent::decode(Codec::Rkyv, template, payload)?.ok().map(Self::Public)
+            }
+        }
+    }
+
     fn encode(&self, codec: Codec, number: u64, out: &mut Vec<u8>) {
         match self {
             Self::Private(event) => event.encode(codec, number, out),

@@ -15,6 +15,7 @@ mod raw;
 use std::sync::Arc;
 
 use gavel_client::{Client, Config, EventStream, SigningKey, StreamEvent, StreamItem, Trust};
+use gavel_exchange::Exchange;
 use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity};
 use gavel_protocol::limits::CLEARING_MAX;
 use gavel_protocol::{
@@ -24,7 +25,8 @@ use gavel_protocol::{
     Topic,
 };
 use gavel_sequencer::journal::SqliteJournal;
-use gavel_sequencer::{Inbox, Layout, Sequencer, SequencerConfig};
+use gavel_sequencer::limits::{SNAPSHOT_EVERY, SNAPSHOTS_KEPT};
+use gavel_sequencer::{Inbox, Layout, Sequencer, SequencerConfig, SnapshotConfig};
 use object_store::memory::InMemory;
 use tempfile::TempDir;
 
@@ -75,7 +77,9 @@ impl World {
         let Self { gateway, sequencer, folder, agents, operator, codec } = self;
         let addr = gateway.quic_addr();
         gateway.shutdown().await;
+        let status = sequencer.status();
         sequencer.stop().await.unwrap();
+        assert!(!status.has_diverged(), "a replay comes to what was served");
         // What it was founded with is in the journal.
         let (gateway, sequencer) = serve(&folder, vec![addr], Settings::fee(0)).await;
         Self { gateway, sequencer, folder, agents, operator, codec }
@@ -153,8 +157,16 @@ impl World {
 
     /// Stops the exchange.
     pub async fn stop(self) {
+        self.close().await;
+    }
+
+    /// Stops the exchange, and returns it with the folder that holds its journal and its snapshots.
+    pub async fn close(self) -> (Exchange, TempDir) {
         self.gateway.shutdown().await;
-        self.sequencer.stop().await.unwrap();
+        let status = self.sequencer.status();
+        let exchange = self.sequencer.stop().await.unwrap();
+        assert!(!status.has_diverged(), "a replay comes to what was served");
+        (exchange, self.folder)
     }
 }
 
@@ -171,7 +183,16 @@ async fn serve(
         settings,
     };
     let (inbox, fan_out) = (Inbox::new(), FanOut::new());
-    let config = SequencerConfig { layout: Layout::Inline, found, alive: None, snapshots: None };
+    // Every stop makes one, and every restart continues from it.
+    let snapshots = SnapshotConfig {
+        folder: folder.path().join("snapshots"),
+        every: SNAPSHOT_EVERY,
+        kept: SNAPSHOTS_KEPT,
+        keep_history: false,
+        consumer: || FanOut::new(),
+    };
+    let snapshots = Some(snapshots);
+    let config = SequencerConfig { layout: Layout::Inline, found, alive: None, snapshots };
     let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await;
     let sequencer = sequencer.unwrap();
     while fan_out.exchange().is_none() {
