@@ -56,6 +56,9 @@ pub const JOURNAL_ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a journal's server may be away before the journal fails.
 pub const JOURNAL_OUTAGE_MAX: Duration = Duration::from_secs(30);
 
+/// Records that are read from a journal's server at a time.
+pub const JOURNAL_READ_AHEAD_RECORDS: i64 = 16;
+
 /// How long the lock of an exchange that has just ended is waited for.
 pub const JOURNAL_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 

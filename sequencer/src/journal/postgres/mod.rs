@@ -8,6 +8,7 @@ mod address;
 mod session;
 mod store;
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::thread;
 
@@ -24,13 +25,15 @@ use store::Store;
 pub struct PostgresJournal {
     requests: mpsc::Sender<Request>,
     head: Head,
+    /// Records that were read with one that was asked for, and come after it.
+    ahead: VecDeque<Record>,
 }
 
 /// What the thread is asked, and whom it answers.
 #[derive(Debug)]
 enum Request {
     Append { record: Record, before: Head, answer: Answer<()> },
-    ReadAfter { seq: u64, answer: Answer<Option<Record>> },
+    ReadAfter { seq: u64, answer: Answer<VecDeque<Record>> },
     Close { answer: Answer<()> },
 }
 
@@ -86,7 +89,7 @@ impl PostgresJournal {
         };
         thread::Builder::new().name("postgres".into()).spawn(run).map_err(JournalError::Thread)?;
         let head = opened.await.expect("invariant: the thread answers before it ends")?;
-        Ok(Self { requests, head })
+        Ok(Self { requests, head, ahead: VecDeque::new() })
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, JournalError> {
@@ -109,7 +112,11 @@ impl Journal for PostgresJournal {
     }
 
     async fn read_after(&mut self, seq: u64) -> Result<Option<Record>, JournalError> {
-        self.ask(|answer| Request::ReadAfter { seq, answer }).await
+        // A gap in what was read ahead is the server's to explain.
+        if self.ahead.front().is_none_or(|record| record.first_seq != seq + 1) {
+            self.ahead = self.ask(|answer| Request::ReadAfter { seq, answer }).await?;
+        }
+        Ok(self.ahead.pop_front())
     }
 
     async fn close(self) -> Result<(), JournalError> {

@@ -1,5 +1,6 @@
 //! A session with the server: how it is set up, what excludes a second exchange, and the statements.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 
@@ -10,7 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _, SqlStr}
 
 use super::PostgresAddress;
 use crate::journal::{Head, Record};
-use crate::limits::{JOURNAL_ANSWER_MAX, JOURNAL_LOCK_WAIT_MAX};
+use crate::limits::{JOURNAL_ANSWER_MAX, JOURNAL_LOCK_WAIT_MAX, JOURNAL_READ_AHEAD_RECORDS};
 
 /// A session with the server, and who it is there.
 pub(super) struct Session {
@@ -96,7 +97,7 @@ const APPEND: &str = "
 
 const READ_AFTER: &str = "
     SELECT last_seq, first_seq, rules_version, events_hash, checksum, chain, commands
-    FROM gavel_journal.record WHERE last_seq > $1 ORDER BY last_seq LIMIT 1
+    FROM gavel_journal.record WHERE last_seq > $1 ORDER BY last_seq LIMIT $2
 ";
 
 impl Session {
@@ -205,29 +206,30 @@ impl Session {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Reads the record that begins after the command `seq`, if there is one.
-    pub(super) async fn read_after(&mut self, seq: u64) -> Result<Option<Record>, sqlx::Error> {
-        let query = sqlx::query(READ_AFTER).bind(stored(seq));
-        let row = in_time(query.fetch_optional(&mut self.connection)).await?;
-        row.map(|row| {
-            let rules_version: i64 = row.try_get("rules_version")?;
-            Ok(Record {
-                first_seq: number(&row, "first_seq")?,
-                last_seq: number(&row, "last_seq")?,
-                rules_version: u32::try_from(rules_version).map_err(decoding)?,
-                commands: row.try_get("commands")?,
-                events_hash: digest(&row, "events_hash")?,
-                checksum: digest(&row, "checksum")?,
-                chain: digest(&row, "chain")?,
-            })
-        })
-        .transpose()
+    /// Reads the record that begins after the command `seq`, if there is one, and some that follow it.
+    pub(super) async fn read_after(&mut self, seq: u64) -> Result<VecDeque<Record>, sqlx::Error> {
+        let query = sqlx::query(READ_AFTER).bind(stored(seq)).bind(JOURNAL_READ_AHEAD_RECORDS);
+        let rows = in_time(query.fetch_all(&mut self.connection)).await?;
+        rows.iter().map(record).collect()
     }
 
     /// Logs off.
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
         in_time(self.connection.close()).await
     }
+}
+
+fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
+    let rules_version: i64 = row.try_get("rules_version")?;
+    Ok(Record {
+        first_seq: number(row, "first_seq")?,
+        last_seq: number(row, "last_seq")?,
+        rules_version: u32::try_from(rules_version).map_err(decoding)?,
+        commands: row.try_get("commands")?,
+        events_hash: digest(row, "events_hash")?,
+        checksum: digest(row, "checksum")?,
+        chain: digest(row, "chain")?,
+    })
 }
 
 /// Gives up a server that does not answer: whether it did what it was asked is then to be read back.

@@ -4,6 +4,7 @@
 //! server knows which. So the head is read back before anything is sent again: it is either the
 //! record, or what was before it, or somebody else's.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::PostgresAddress;
@@ -98,15 +99,15 @@ impl Store {
         }
     }
 
-    /// Reads the record that begins after the command `seq`, if there is one.
-    pub(super) async fn read_after(&mut self, seq: u64) -> Result<Option<Record>, JournalError> {
+    /// Reads the record that begins after the command `seq`, if there is one, and some that follow it.
+    pub(super) async fn read_after(&mut self, seq: u64) -> Result<VecDeque<Record>, JournalError> {
         let mut outage = Outage::default();
         loop {
             let error = match self.session().await {
                 Ok(session) => match session.read_after(seq).await {
-                    Ok(record) => {
+                    Ok(records) => {
                         outage.end();
-                        return Ok(record);
+                        return Ok(records);
                     }
                     Err(error) => error,
                 },
