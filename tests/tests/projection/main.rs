@@ -166,6 +166,22 @@ async fn a_projection_of_another_journal_is_not_gone_on_with() {
 }
 
 #[tokio::test]
+async fn only_a_rebuild_replaces_tables_of_another_shape_and_only_its_own() {
+    let written = Written::new(&whole_story().records).await;
+    let database = gavel_tests::postgres::Database::shared();
+    database.query("CREATE SCHEMA gavel; CREATE TABLE gavel.notes AS SELECT 1 AS note");
+    let place = Place::Postgres(database);
+    written.project(&place, false).await;
+    let before = place.everything().await;
+    place.query("UPDATE projection_cursor SET shape = 'another'; DROP VIEW balances").await;
+    let refused = written.try_project(&place, false).await;
+    assert!(matches!(refused, Err(ProjectionError::OtherShape)), "{refused:?}");
+    written.project(&place, true).await;
+    assert_eq!(place.everything().await, before);
+    assert_eq!(place.query("SELECT note FROM notes").await, "1");
+}
+
+#[tokio::test]
 async fn a_reader_may_read_everything_but_how_many_commands_there_were() {
     let written = Written::new(&whole_story().records).await;
     let place = Place::Postgres(gavel_tests::postgres::Database::shared());
