@@ -12,7 +12,7 @@ use crate::directory::SavedDirectory;
 use crate::problems::Pending;
 use crate::streams::{SavedStream, Streams};
 
-/// The format of what is saved.
+/// The format of what is saved. To be raised with every change of it, and of anything that is in it.
 const FORMAT: u32 = 1;
 
 /// Everything but the streams.
@@ -155,6 +155,14 @@ mod tests {
             after.iter().for_each(|batch| restored.published(batch));
             assert_eq!(restored.snapshot(), whole, "saved after {saved_after} batches");
         }
+    }
+
+    #[test]
+    fn the_format_is_raised_when_what_is_saved_is_written_otherwise() {
+        let saved = fed(&history()).snapshot();
+        let digest = blake3::hash(&saved).to_hex();
+        let of_format_1 = "2b05557836b93ebe567d4dd8506841f0b5b399c97b9be0478363e75d71cc4019";
+        assert_eq!((FORMAT, digest.as_str()), (1, of_format_1));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod explain;
 mod journal;
+mod keep;
 mod operator;
 mod parse;
 mod quote;
@@ -20,6 +21,7 @@ use crate::bench::wire::WireArgs;
 
 pub use explain::{ExplainArgs, ExplainCommand};
 pub use journal::{JournalArg, ProjectionArg};
+pub use keep::{BackupArgs, KeepArgs, RestoreArgs, SnapshotArgs};
 pub use operator::{BandArgs, BookArgs, EnrolArgs, HaltArgs, ListArgs, RoleArg};
 pub use quote::{BundlesArgs, QuoteArgs};
 pub use rfq::{BundleArgs, FormatArg, FormatArgs, PaymentArg, PickArg, RfqArgs};
@@ -71,6 +73,12 @@ pub enum Command {
     Project(ProjectArgs),
     /// Verify a journal: every record, every event, and what clients were told.
     Verify(VerifyArgs),
+    /// Copy everything that an exchange keeps, while it runs or not.
+    Backup(BackupArgs),
+    /// Make a data directory of a backup.
+    Restore(RestoreArgs),
+    /// Say which snapshots there are, or make one.
+    Snapshot(SnapshotArgs),
     /// Explain what happened, from the journal: who won, why, and what the others lacked.
     #[command(subcommand)]
     Explain(ExplainCommand),
@@ -154,6 +162,9 @@ pub struct UpArgs {
     /// the exchange's own first answers and those of solvers from outside stand.
     #[arg(long, default_value_t = 1)]
     pub solvers: usize,
+    /// What is kept of the past.
+    #[command(flatten)]
+    pub keep: KeepArgs,
     /// Have huge pages: a market with many standing quotes is faster then, and an idle exchange
     /// takes six times the memory.
     #[arg(long)]
@@ -343,6 +354,9 @@ pub struct VerifyArgs {
     /// Acknowledgements that `gavel sim --acks` wrote: each must be in the journal.
     #[arg(long)]
     pub acks: Option<PathBuf>,
+    /// Begin with the snapshot of this command [default: with the first command that is kept].
+    #[arg(long, value_name = "SEQ")]
+    pub from_snapshot: Option<u64>,
 }
 
 /// Arguments of `gavel script`.

@@ -1,4 +1,4 @@
-//! The data directory: the journal, the blobs, the server's identity, keys, and where the exchange
+//! The data directory: the journal, its snapshots, the blobs, the server's identity, keys, and where the exchange
 //! can be found.
 
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -12,6 +12,7 @@ use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 use gavel_client::{Client, Config, Fingerprint, Trust};
 use gavel_protocol::{AgentId, PublicKey};
+use gavel_sequencer::Snapshots;
 use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,16 @@ impl DataDir {
     /// Returns the journal's folder.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal")
+    }
+
+    /// Returns the folder of snapshots.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots::new(&self.snapshots_folder())
+    }
+
+    /// Returns where the snapshots are.
+    pub fn snapshots_folder(&self) -> PathBuf {
+        self.root.join("snapshots")
     }
 
     /// Returns the file that says when the exchange was last alive.
@@ -196,7 +207,8 @@ impl DataDir {
         Ok(self.root.join("keys").join(format!("{name}.{what}")))
     }
 
-    fn whereabouts_file(&self) -> PathBuf {
+    /// Returns the file that says where the exchange can be found.
+    pub fn whereabouts_file(&self) -> PathBuf {
         self.root.join("exchange.json")
     }
 }

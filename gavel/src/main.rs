@@ -5,6 +5,7 @@
 
 mod allocator;
 mod args;
+mod beginning;
 mod bench;
 mod commands;
 mod data_dir;
@@ -74,6 +75,9 @@ fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
         Command::Replay(args) => commands::replay::run(&args, output),
         Command::Project(args) => commands::project::run(&args, output),
         Command::Verify(args) => commands::verify::run(&args, output),
+        Command::Backup(args) => commands::backup::backup(&args, output),
+        Command::Restore(args) => commands::backup::restore(&args, output),
+        Command::Snapshot(args) => commands::snapshot::run(&args, output),
         Command::Explain(ExplainCommand::Rfq(args)) => commands::explain::run(&args, output),
         Command::Script(args) => commands::script::run(&args, output),
         Command::Solve(args) => commands::solve::run(&args, output),

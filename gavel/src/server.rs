@@ -14,10 +14,13 @@ use gavel_protocol::{
 };
 use gavel_sequencer::journal::{Head, JournalPlace};
 use gavel_sequencer::projection::{ProjectionPlace, Projector};
-use gavel_sequencer::{Auditor, Inbox, Layout, Sequencer, SequencerConfig, Status, Submission};
+use gavel_sequencer::{
+    Auditor, Inbox, Layout, Sequencer, SequencerConfig, SnapshotConfig, Status, Submission,
+};
 use gavel_solver::{PoolHandle, SolverPool};
 use object_store::local::LocalFileSystem;
 
+use crate::args::KeepArgs;
 use crate::data_dir::{DataDir, OPERATOR, Whereabouts, random_bytes};
 
 /// Where an exchange listens unless it is told otherwise, or somebody else listens there.
@@ -46,6 +49,8 @@ pub struct ServerConfig {
     pub layout: Layout,
     /// Threads that solve the problems of combinatorial RFQs.
     pub solvers: usize,
+    /// What is kept of the past; none for the whole journal and no snapshots.
+    pub keep: Option<KeepArgs>,
     /// The exchange's name, if it is founded now.
     pub name: Name,
     /// What is charged and asked for, if it is founded now.
@@ -66,7 +71,7 @@ impl Server {
     /// Recovers, founds or resumes the exchange, and serves.
     pub async fn start(config: ServerConfig) -> anyhow::Result<Self> {
         let ServerConfig { data, journal: journal_place, projection, quic, http, .. } = config;
-        let ServerConfig { certificate, layout, solvers, name, settings, .. } = config;
+        let ServerConfig { certificate, layout, solvers, keep, name, settings, .. } = config;
         data.make()?;
         let journal = journal_place.open().await?;
         if journal.head() == Head::EMPTY && data.whereabouts().is_ok() {
@@ -84,7 +89,13 @@ impl Server {
             settings,
         };
         let (inbox, fan_out) = (Inbox::new(), FanOut::new());
-        let config = SequencerConfig { layout, found, alive: Some(data.alive()), snapshots: None };
+        // The projector makes everything again from the first command.
+        let keep_history = projection.is_some();
+        let snapshots = keep.map(|keep| SnapshotConfig {
+            keep_history: keep_history || keep.keep_history,
+            ..snapshots(&data, keep)
+        });
+        let config = SequencerConfig { layout, found, alive: Some(data.alive()), snapshots };
         let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await?;
         until_founded(&fan_out, &sequencer.status()).await?;
         let projector = projection
@@ -136,12 +147,32 @@ impl Server {
     pub async fn stop(self) -> anyhow::Result<Exchange> {
         self.gateway.shutdown().await;
         tokio::task::spawn_blocking(|| self.pool.stop()).await.context("a solver is stuck")?;
+        let status = self.sequencer.status();
         let exchange = self.sequencer.stop().await;
         if let Some(projector) = self.projector {
             let stopped = tokio::task::spawn_blocking(|| projector.stop()).await;
             stopped.context("the projector is stuck")?;
         }
-        exchange.context("the core has stopped by itself")
+        let exchange = exchange.context("the core has stopped by itself")?;
+        if status.has_diverged() {
+            bail!(
+                "a replay of the journal comes to something else than what was served; see the log, \
+                 and run `gavel verify` before it serves again"
+            );
+        }
+        Ok(exchange)
+    }
+}
+
+/// Returns how snapshots are made.
+fn snapshots(data: &DataDir, keep: KeepArgs) -> SnapshotConfig {
+    SnapshotConfig {
+        folder: data.snapshots_folder(),
+        every: keep.snapshot_every,
+        // So many fit any machine's idea of a number.
+        kept: usize::try_from(keep.keep_snapshots).unwrap_or(usize::MAX),
+        keep_history: keep.keep_history,
+        consumer: || FanOut::new(),
     }
 }
 

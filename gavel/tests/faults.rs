@@ -111,7 +111,7 @@ fn a_disk_that_fails(kind: &str, fault: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (shim, switch) = (shim(folder.path()), folder.path().join("fault"));
     let environment = [("LD_PRELOAD", shim.as_path()), ("GAVEL_FAULT", switch.as_path())];
-    let mut served = Served::start_in(&environment);
+    let mut served = Served::start_under(&environment);
     let load = Load::start(&served);
     wait_for(&served, &load, 50);
     std::fs::write(&switch, kind).unwrap();

@@ -37,7 +37,7 @@ pub const TRUNCATED_COMMANDS_MAX: u64 = 16_384;
 /// Records that a reader beside the writer takes at a time.
 pub const RECORDS_READ_AHEAD: u32 = 16;
 
-/// Commands after which a snapshot is made, unless configured otherwise: a third of a second of replay.
+/// Commands after which a snapshot is made, unless configured otherwise.
 pub const SNAPSHOT_EVERY: u64 = 1_000_000;
 
 /// Snapshots that are kept, unless configured otherwise.

@@ -21,10 +21,10 @@ pub async fn recover<J: Journal>(
         Some(snapshots) => newest(&mut Through(journal), snapshots, consumer).await?,
         None => Replayer::default(),
     };
-    let from = start.head().seq;
+    let from_snapshot = start.head().seq > 0;
     let publish = |replayer: &Replayer| consumer.published(replayer.batch());
     let replayed = replay_from(start, journal, noted, publish).await?.into_replayed();
-    tracing::info!(from, records = replayed.records, seq = replayed.head.seq, "recovered");
+    tracing::info!(from_snapshot, records = replayed.records, "recovered");
     Ok(replayed)
 }
 

@@ -185,12 +185,13 @@ impl Work {
             self.status.set_shadow(Audit::of(replayer.exchange()));
         }
         let head = replayer.head();
-        if self.snapshots.list()?.last() != Some(&head.seq) {
+        let is_there = self.snapshots.read(head.seq).is_ok_and(|saved| saved.head == head);
+        if !is_there {
             let exchange = replayer.exchange().snapshot().to_bytes();
             drop(replayer);
             let saved = Saved { head, exchange, consumer: consumer.snapshot() };
+            // Not logged: when it is due depends on how many sealed quotes there are.
             self.snapshots.write(&saved)?;
-            tracing::info!(seq = head.seq, "a snapshot was made");
         }
         let SnapshotConfig { kept, every, keep_history, .. } = self.config;
         let needed_from = self.snapshots.retain(kept, every)?;

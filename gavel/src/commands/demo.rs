@@ -149,6 +149,8 @@ impl Running {
                     certificate: None,
                     layout: Layout::Inline,
                     solvers: 1,
+                    // Its end is checked against the whole journal.
+                    keep: None,
                     name: "demo".parse()?,
                     settings: Settings::fee(FEE_PPM),
                 })

@@ -1,5 +1,6 @@
 //! One module per command of the command line.
 
+pub mod backup;
 pub mod band;
 pub mod book;
 pub mod demo;
@@ -15,6 +16,7 @@ pub mod script;
 pub mod sim;
 pub mod sim_market;
 pub mod sim_world;
+pub mod snapshot;
 pub mod solve;
 pub mod up;
 pub mod verify;

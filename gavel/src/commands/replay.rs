@@ -1,11 +1,14 @@
 //! `gavel replay`: make a journal's history again, and show it.
 
 use anyhow::Context as _;
-use gavel_sequencer::{Audit, Batch, replay};
+use gavel_gateway::FanOut;
+use gavel_sequencer::journal::Head;
+use gavel_sequencer::{Audit, Batch, replay_from};
 use serde_json::json;
 
 use crate::Exit;
 use crate::args::ReplayArgs;
+use crate::beginning::beginning;
 use crate::commands::block_on;
 use crate::data_dir::DataDir;
 use crate::output::Output;
@@ -16,22 +19,28 @@ pub fn run(args: &ReplayArgs, output: &Output) -> anyhow::Result<Exit> {
         let data = DataDir::new(&args.data);
         let mut journal = args.journal.place_of_existing(&data)?.open_to_read().await?;
         let mut wrong = Ok(());
-        let replayed = replay(&mut journal, |batch| {
+        let start = beginning(&mut journal, &data.snapshots(), &*FanOut::new()).await?;
+        let from = start.head().seq;
+        let replayed = replay_from(start, &mut journal, Head::EMPTY, |replayer| {
             if args.events && wrong.is_ok() {
-                wrong = print_events(batch, output);
+                wrong = print_events(replayer.batch(), output);
             }
         });
         let replayed = replayed.await?;
         wrong?;
-        let audit = Audit::of(&replayed.exchange);
+        let audit = Audit::of(replayed.exchange());
         let text = format!(
             "{} commands in {} records replayed; state {}, trial balance {}",
-            audit.seq, replayed.records, audit.state_hash, audit.trial_balance
+            audit.seq - from,
+            replayed.records(),
+            audit.state_hash,
+            audit.trial_balance
         );
         let summary = json!({
+            "from_seq": from,
             "seq": audit.seq,
-            "records": replayed.records,
-            "chain": replayed.head.chain,
+            "records": replayed.records(),
+            "chain": replayed.head().chain,
             "state_hash": audit.state_hash.to_string(),
             "trial_balance": audit.trial_balance.to_string(),
         });

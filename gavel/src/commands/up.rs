@@ -33,6 +33,7 @@ async fn serve(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
         certificate: args.cert.zip(args.key),
         layout: args.layout.into(),
         solvers: args.solvers,
+        keep: Some(args.keep),
         name: args.name,
         settings,
     })

@@ -1,17 +1,22 @@
-//! `gavel verify`: prove that a journal is whole, and that it keeps what clients were told.
+//! `gavel verify`: prove that a journal is whole, that snapshots are what it comes to, and that it
+//! keeps what clients were told.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use gavel_gateway::FanOut;
 use gavel_sequencer::journal::JournalError;
-use gavel_sequencer::{Audit, last_note, replay_noted};
+use gavel_sequencer::{
+    Audit, Consumer as _, Replayer, Saved, Snapshots, last_note, replay_from, start_at,
+};
 use gavel_simulator::load::{Ack, read_acks};
 use serde_json::json;
 
 use crate::Exit;
 use crate::args::VerifyArgs;
+use crate::beginning::beginning;
 use crate::commands::block_on;
 use crate::data_dir::DataDir;
 use crate::kept::Kept;
@@ -34,11 +39,33 @@ async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
         }
         Err(error) => return Err(error.into()),
     };
-    let mut kept = Kept::default();
+    let (mut kept, edge, snapshots) = (Kept::default(), FanOut::new(), data.snapshots());
+    let start = match args.from_snapshot {
+        Some(seq) => start_at(&mut journal, &snapshots, seq, &*edge).await,
+        None => beginning(&mut journal, &snapshots, &*edge).await,
+    };
+    let start = match start {
+        Ok(start) => start,
+        Err(error) => return Ok(not_verified(&error.into(), output)),
+    };
+    let from = start.head().seq;
+    if from > 0 && args.acks.is_some() {
+        bail!("acknowledgements can only be looked for in a whole journal, from its first command");
+    }
+    let mut checks = Checks::new(snapshots, from)?;
     let noted = last_note(&data.alive()).unwrap_or_default().head;
-    let replayed = match replay_noted(&mut journal, noted, |batch| kept.add(batch)).await {
+    let replayed = replay_from(start, &mut journal, noted, |replayer| {
+        kept.add(replayer.batch());
+        edge.published(replayer.batch());
+        checks.check(replayer, &edge);
+    });
+    let replayed = match replayed.await {
         Ok(replayed) => replayed,
         Err(error) => return Ok(not_verified(&error.into(), output)),
+    };
+    let snapshots_checked = match checks.finish() {
+        Ok(checked) => checked,
+        Err(error) => return Ok(not_verified(&error, output)),
     };
     let acks = match &args.acks {
         Some(path) => read(path)?,
@@ -48,14 +75,16 @@ async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
     for ack in lost.iter().take(LOST_SHOWN_MAX) {
         output.line(format!("lost: {} {} {:?}", ack.agent, ack.template, ack.key));
     }
-    let audit = Audit::of(&replayed.exchange);
+    let audit = Audit::of(replayed.exchange());
     let verified = lost.is_empty() && audit.trial_balance == 0;
     let text = format!(
-        "{} commands in {} records are whole, and cause the events that they caused\n\
+        "{} commands in {} records after command {from} are whole, and cause the events that they \
+         caused\n\
+         {snapshots_checked} snapshots are what the journal comes to\n\
          {} accepted, {} acknowledgements checked, {} lost\n\
          state {}, trial balance {}",
-        audit.seq,
-        replayed.records,
+        audit.seq - from,
+        replayed.records(),
         kept.len(),
         acks.len(),
         lost.len(),
@@ -64,18 +93,71 @@ async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
     );
     let summary = json!({
         "verified": verified,
+        "from_seq": from,
         "seq": audit.seq,
-        "records": replayed.records,
+        "records": replayed.records(),
+        "snapshots": snapshots_checked,
         "replay_hash_equal": true,
         "accepted": kept.len(),
         "acknowledged": acks.len(),
         "lost_acknowledged": lost.len(),
         "trial_balance": i64::try_from(audit.trial_balance).unwrap_or(i64::MAX),
         "state_hash": audit.state_hash.to_string(),
-        "chain": replayed.head.chain,
+        "chain": replayed.head().chain,
     });
     output.summary(text, &summary);
     Ok(if verified { Exit::Done } else { Exit::NotVerified })
+}
+
+/// Compares snapshots with what the journal comes to where they were made.
+struct Checks {
+    snapshots: Snapshots,
+    /// Those that are still to come, the next one last.
+    left: Vec<u64>,
+    checked: u64,
+    wrong: Option<anyhow::Error>,
+}
+
+impl Checks {
+    /// Checks those that were made after the command `from`; what comes after it is replayed on top of
+    /// its own.
+    fn new(snapshots: Snapshots, from: u64) -> anyhow::Result<Self> {
+        let mut left = snapshots.list()?;
+        left.retain(|seq| *seq > from);
+        left.reverse();
+        Ok(Self { snapshots, left, checked: u64::from(from > 0), wrong: None })
+    }
+
+    fn check(&mut self, replayer: &Replayer, edge: &FanOut) {
+        while let Some(seq) = self.left.pop_if(|seq| *seq <= replayer.head().seq) {
+            match self.compare(seq, replayer, edge) {
+                Ok(()) => self.checked += 1,
+                Err(error) => drop(self.wrong.get_or_insert(error)),
+            }
+        }
+    }
+
+    fn compare(&self, seq: u64, replayer: &Replayer, edge: &FanOut) -> anyhow::Result<()> {
+        let Saved { head, exchange, consumer } = self.snapshots.read(seq)?;
+        if head != replayer.head() {
+            bail!("the snapshot of command {seq} is not of this journal");
+        }
+        if exchange != replayer.exchange().snapshot().to_bytes() || consumer != edge.snapshot() {
+            bail!("the snapshot of command {seq} is not what the journal comes to");
+        }
+        Ok(())
+    }
+
+    /// Returns how many are right, if all are.
+    fn finish(self) -> anyhow::Result<u64> {
+        match (self.wrong, self.left.last()) {
+            (Some(wrong), _) => Err(wrong),
+            (None, Some(seq)) => {
+                bail!("the journal ends before command {seq}, of which there is a snapshot")
+            }
+            (None, None) => Ok(self.checked),
+        }
+    }
 }
 
 /// Says that the journal is not what it was.

@@ -4,7 +4,7 @@
 pub mod market;
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -39,6 +39,7 @@ pub fn json(output: &Output) -> serde_json::Value {
 pub struct Served {
     child: Child,
     folder: TempDir,
+    data: PathBuf,
     quic: String,
     http: String,
     more: Vec<String>,
@@ -53,16 +54,32 @@ impl Served {
     /// Starts an exchange with further arguments.
     pub fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (child, quic, http) = up(folder.path(), "127.0.0.1:0", more, &[]);
-        let more = more.iter().map(|argument| String::from(*argument)).collect();
-        Self { child, folder, quic, http, more }
+        let data = folder.path().into();
+        Self::start_at(folder, data, more, &[])
     }
 
     /// Starts an exchange in an environment of its own.
-    pub fn start_in(environment: &[(&str, &Path)]) -> Self {
+    pub fn start_under(environment: &[(&str, &Path)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (child, quic, http) = up(folder.path(), "127.0.0.1:0", &[], environment);
-        Self { child, folder, quic, http, more: Vec::new() }
+        let data = folder.path().into();
+        Self::start_at(folder, data, &[], environment)
+    }
+
+    /// Starts an exchange in a data directory that is in a folder already.
+    pub fn start_in(folder: TempDir, data: &str) -> Self {
+        let data = folder.path().join(data);
+        Self::start_at(folder, data, &[], &[])
+    }
+
+    fn start_at(
+        folder: TempDir,
+        data: PathBuf,
+        more: &[&str],
+        environment: &[(&str, &Path)],
+    ) -> Self {
+        let (child, quic, http) = up(&data, "127.0.0.1:0", more, environment);
+        let more = more.iter().map(|argument| String::from(*argument)).collect();
+        Self { child, folder, data, quic, http, more }
     }
 
     /// Returns the data directory.
@@ -72,7 +89,7 @@ impl Served {
 
     /// Returns the data directory.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        &self.data
     }
 
     /// Returns where it listens for HTTP.
@@ -89,7 +106,7 @@ impl Served {
     /// Starts it again in the same folder, on the same port and with the same further arguments.
     pub fn start_again(&mut self) {
         let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
-        (self.child, self.quic, self.http) = up(self.folder.path(), &self.quic, &more, &[]);
+        (self.child, self.quic, self.http) = up(&self.data, &self.quic, &more, &[]);
     }
 
     /// Waits until it has ended by itself, and returns with which exit code.

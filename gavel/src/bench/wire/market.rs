@@ -308,6 +308,7 @@ async fn serve(
         certificate: None,
         layout,
         solvers: 1,
+        keep: None,
         name: "bench".parse()?,
         settings: Settings::fee(10_000),
     })

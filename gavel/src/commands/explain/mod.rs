@@ -19,6 +19,7 @@ use gavel_sequencer::replay;
 
 use crate::Exit;
 use crate::args::ExplainArgs;
+use crate::beginning::is_whole;
 use crate::commands::block_on;
 use crate::commands::explain::history::History;
 use crate::commands::explain::names::Names;
@@ -38,6 +39,7 @@ async fn explain(args: &ExplainArgs, output: &Output) -> anyhow::Result<Exit> {
     data.whereabouts()?;
     let key = PublicKey::new(data.key(agent)?.verifying_key().to_bytes());
     let mut journal = args.journal.place(&data)?.open_to_read().await?;
+    is_whole(&mut journal).await?;
     let mut history = History::of(*rfq);
     replay(&mut journal, |batch| batch.steps().for_each(|step| history.add(&step))).await?;
     let asker = history.agent(&key).with_context(|| format!("{agent} was never enrolled here"))?;

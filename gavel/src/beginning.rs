@@ -1,0 +1,40 @@
+//! Where the history that is kept begins: with the first command, or with the oldest snapshot that
+//! stands for what is gone.
+
+use anyhow::{Context as _, bail};
+use gavel_sequencer::journal::Journal;
+use gavel_sequencer::{Consumer, RecoveryError, Replayer, Snapshots, start_at};
+
+/// Goes to the beginning of what is kept.
+pub async fn beginning(
+    journal: &mut impl Journal,
+    snapshots: &Snapshots,
+    consumer: &dyn Consumer,
+) -> Result<Replayer, RecoveryError> {
+    let first_seq = match journal.read_after(0).await? {
+        Some(first) => first.first_seq,
+        None => 1,
+    };
+    if first_seq == 1 {
+        return Ok(Replayer::default());
+    }
+    // An older one would have to be continued with what is gone.
+    let oldest = snapshots.list()?.into_iter().find(|seq| *seq >= first_seq - 1);
+    match oldest {
+        Some(seq) => start_at(journal, snapshots, seq, consumer).await,
+        None => Err(RecoveryError::NoSnapshot { first_seq, source: None }),
+    }
+}
+
+/// Checks that a journal has its whole history.
+pub async fn is_whole(journal: &mut impl Journal) -> anyhow::Result<()> {
+    let first = journal.read_after(0).await.context("cannot read the journal")?;
+    match first {
+        Some(first) if first.first_seq > 1 => bail!(
+            "the journal begins with command {}: what came before is not kept any more (`gavel up \
+             --keep-history` keeps everything from then on)",
+            first.first_seq
+        ),
+        _ => Ok(()),
+    }
+}
