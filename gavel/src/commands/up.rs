@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::Exit;
 use crate::args::{LayoutArg, SignaturesArg, UpArgs};
-use crate::commands::{asked_to_end, block_on};
+use crate::commands::{block_on, listen_for_end};
 use crate::data_dir::DataDir;
 use crate::output::Output;
 use crate::server::{Server, ServerConfig};
@@ -56,11 +56,13 @@ async fn serve(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
         "fingerprint": at.fingerprint,
         "data": data.root(),
     });
+    // Whoever reads that it serves may ask it to end at once.
+    let ended = listen_for_end()?;
     output.summary(text, &started);
 
     let status = server.status();
     tokio::select! {
-        asked = asked_to_end() => asked?,
+        () = ended => {}
         () = status.superseded() => bail!(
             "another exchange has taken over the journal. Everything acknowledged here is in it; \
              nothing is served here any more"

@@ -116,6 +116,7 @@ const EXTERNAL: &[(&str, External)] = &[
         "gavel-simulator",
         External::These(&[
             "blake3",
+            "ed25519-dalek",
             "hdrhistogram",
             "object_store",
             "rand",
