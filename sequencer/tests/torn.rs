@@ -59,20 +59,21 @@ impl Crashed {
         self.files.iter().position(ends).unwrap()
     }
 
-    /// Puts the files back, one of them changed.
+    /// Puts the files where nothing else is, one of them changed.
     fn write(&self, folder: &Path, changed: usize, bytes: &[u8]) {
-        for entry in fs::read_dir(folder).unwrap() {
-            fs::remove_file(entry.unwrap().path()).unwrap();
-        }
         for (place, (path, whole)) in self.files.iter().enumerate() {
             let bytes = if place == changed { bytes } else { whole };
             fs::write(folder.join(path), bytes).unwrap();
         }
     }
 
-    /// Reads the journal, and checks that it is whole, refused, or was never noted to be longer.
-    async fn is_refused(&self, folder: &Path, noted: &Head) -> bool {
-        let Ok(mut journal) = SqliteJournal::open(folder).await else { return true };
+    /// Reads the journal with one of its files changed, and checks that it is whole, refused, or was
+    /// never noted to be longer.
+    async fn is_refused(&self, changed: usize, bytes: &[u8], noted: &Head) -> bool {
+        // Of its own: a connection that is let go may still be at work in the one before.
+        let folder = tempfile::tempdir().unwrap();
+        self.write(folder.path(), changed, bytes);
+        let Ok(mut journal) = SqliteJournal::open(folder.path()).await else { return true };
         let (mut head, mut has_noted) = (Head::EMPTY, *noted == Head::EMPTY);
         loop {
             match journal.read_after(head.seq).await {
@@ -107,21 +108,19 @@ fn record(head: &Head) -> Record {
 
 #[tokio::test]
 async fn a_journal_cut_off_at_any_byte_is_never_silently_shorter_than_its_note() {
-    let (crashed, folder) = (Crashed::new().await, tempfile::tempdir().unwrap());
+    let crashed = Crashed::new().await;
     let wal = crashed.file("-wal");
     let bytes = &crashed.files[wal].1;
     assert!(bytes.len() > CUT_BYTES, "the log is too short: {}", bytes.len());
     let step = CUT_BYTES / from_outside("GAVEL_CUTS", 200).min(CUT_BYTES);
     let (mut tried, mut refused) = (0, 0);
     for cut in (1..=CUT_BYTES).step_by(step) {
-        crashed.write(folder.path(), wal, &bytes[..bytes.len() - cut]);
         // Without a note the end may be missing, and what is left is whole; with one it is refused.
+        let left = &bytes[..bytes.len() - cut];
         if tried % 32 == 0 {
-            crashed.write(folder.path(), wal, &bytes[..bytes.len() - cut]);
-            assert!(!crashed.is_refused(folder.path(), &Head::EMPTY).await, "cut by {cut}");
+            assert!(!crashed.is_refused(wal, left, &Head::EMPTY).await, "cut by {cut}");
         }
-        crashed.write(folder.path(), wal, &bytes[..bytes.len() - cut]);
-        assert!(crashed.is_refused(folder.path(), &crashed.head).await, "cut by {cut}");
+        assert!(crashed.is_refused(wal, left, &crashed.head).await, "cut by {cut}");
         (tried, refused) = (tried + 1, refused + 1);
     }
     row(&format!("| journal cut off at {tried} places | {refused} refused | 0 | true |"));
@@ -129,7 +128,7 @@ async fn a_journal_cut_off_at_any_byte_is_never_silently_shorter_than_its_note()
 
 #[tokio::test]
 async fn a_flipped_bit_is_refused_or_changes_nothing() {
-    let (crashed, folder) = (Crashed::new().await, tempfile::tempdir().unwrap());
+    let crashed = Crashed::new().await;
     let (tries, mut refused) = (from_outside("GAVEL_FLIPS", 200), 0);
     // Any generator does, as long as it is the same each time: Knuth's constants.
     let mut state = 1_u64;
@@ -143,8 +142,7 @@ async fn a_flipped_bit_is_refused_or_changes_nothing() {
         let mut bytes = crashed.files[file].1.clone();
         let (at, bit) = (draw(bytes.len()), draw(8));
         bytes[at] ^= 1 << bit;
-        crashed.write(folder.path(), file, &bytes);
-        refused += u32::from(crashed.is_refused(folder.path(), &crashed.head).await);
+        refused += u32::from(crashed.is_refused(file, &bytes, &crashed.head).await);
     }
     row(&format!("| {tries} bits of a journal flipped | {refused} refused | 0 | true |"));
 }
