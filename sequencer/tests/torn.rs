@@ -12,7 +12,7 @@ use gavel_protocol::{AdvanceTime, AgentId, Command, Digest, Request, Stamped, Ti
 use gavel_sequencer::journal::{Head, Journal, Record, SqliteJournal, encode_command};
 
 /// Records of the journal; and of how many commands each, so that its log is longer than what is cut.
-const RECORDS: u64 = 40;
+const RECORDS: u64 = 10;
 const COMMANDS: u64 = 40;
 /// As many threads as there are cores on the machines that this usually runs on.
 const THREADS: usize = 2;
