@@ -9,8 +9,8 @@ use crate::command::{Command, say};
 use crate::machine;
 
 /// How often each fault comes in the form that continuous integration runs.
-const WORLDS: u64 = 20_000;
-const COMMANDS_PER_WORLD: u64 = 1_100;
+const WORLDS: u64 = 4_000;
+const COMMANDS_PER_WORLD: u64 = 1_000;
 const CUTS: u64 = 65_536;
 const FLIPS: u64 = 10_000;
 const KILLS: u64 = 50;
