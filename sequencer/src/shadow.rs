@@ -67,7 +67,9 @@ impl Shadow {
         status: Arc<Status>,
     ) -> std::io::Result<Option<Self>> {
         let Some(reader) = journal.reader() else {
-            tracing::warn!("this journal cannot be read beside its writer: no snapshots are made");
+            tracing::warn!(
+                "no snapshots are made of this kind of journal: a start replays all of it"
+            );
             return Ok(None);
         };
         let snapshots = Snapshots::new(&config.folder);

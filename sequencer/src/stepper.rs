@@ -17,7 +17,6 @@ use crate::publish::Consumer;
 use crate::recovery::{RecoveryError, Replayed};
 use crate::restart::recover;
 use crate::run::first_request;
-use crate::snapshots::Snapshots;
 use crate::writer::Committer;
 
 /// See the module.
@@ -39,29 +38,13 @@ impl<J: Journal> Stepper<J> {
     ///
     /// [`RecoveryError`].
     pub async fn start(
-        journal: J,
-        inbox: Inbox,
-        consumer: Arc<dyn Consumer>,
-        founding: (Found, Note),
-        now: TimestampNs,
-    ) -> Result<Self, RecoveryError> {
-        Self::start_from(None, journal, inbox, consumer, founding, now).await
-    }
-
-    /// The same from the newest good snapshot, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// [`RecoveryError`].
-    pub async fn start_from(
-        snapshots: Option<&Snapshots>,
         mut journal: J,
         inbox: Inbox,
         consumer: Arc<dyn Consumer>,
         (found, note): (Found, Note),
         now: TimestampNs,
     ) -> Result<Self, RecoveryError> {
-        let recovered = recover(&mut journal, note.head, snapshots, &*consumer).await?;
+        let recovered = recover(&mut journal, note.head, None, &*consumer).await?;
         let Replayed { exchange, head, .. } = recovered;
         let first = first_request(&exchange, found, note.alive_at, now);
         let mut stepper = Self {
@@ -83,16 +66,14 @@ impl<J: Journal> Stepper<J> {
         !self.emptied.is_empty() && self.core.has_work(now)
     }
 
-    /// Applies what is due at `now` and what waits in the inbox, up to a batch. Returns it; it is to be
-    /// committed.
-    pub fn work(&mut self, now: TimestampNs) -> Option<&Batch> {
-        if !self.has_work(now) {
-            return None;
+    /// Applies what is due at `now` and what waits in the inbox, up to a batch, if there is room for one.
+    pub fn work(&mut self, now: TimestampNs) {
+        if !self.core.has_work(now) {
+            return;
         }
-        let mut batch = self.emptied.pop()?;
+        let Some(mut batch) = self.emptied.pop() else { return };
         self.core.fill(now, &mut batch, &*self.consumer);
         self.sealed.push_back(batch);
-        self.sealed.back()
     }
 
     /// Begins to commit what has gathered. Returns whether there is anything, and no commit under way.
@@ -129,11 +110,6 @@ impl<J: Journal> Stepper<J> {
         Ok(())
     }
 
-    /// Returns when something will be due.
-    pub fn next_deadline(&self) -> Option<TimestampNs> {
-        self.core.next_deadline()
-    }
-
     /// Returns where the journal ends.
     pub fn head(&self) -> Head {
         self.committer.head()
@@ -147,10 +123,5 @@ impl<J: Journal> Stepper<J> {
     /// Returns whether everything that was applied is durable.
     pub fn is_settled(&self) -> bool {
         self.sealed.is_empty()
-    }
-
-    /// Lets go of everything that is not durable, as a crash does.
-    pub fn into_exchange(self) -> Exchange {
-        self.core.into_exchange()
     }
 }

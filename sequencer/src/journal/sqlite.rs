@@ -176,8 +176,11 @@ impl Journal for SqliteJournal {
     }
 
     async fn truncate(&mut self, seq: u64) -> Result<bool, JournalError> {
-        let Some(first) = self.read_after(0).await? else { return Ok(false) };
-        let until = first.last_seq.saturating_add(TRUNCATED_COMMANDS_MAX).min(seq);
+        let oldest = sqlx::query("SELECT last_seq FROM record ORDER BY last_seq LIMIT 1");
+        let oldest = oldest.fetch_optional(&mut self.connection).await;
+        let oldest = oldest.and_then(|row| row.map(|row| number(&row, "last_seq")).transpose());
+        let Some(oldest) = oldest.map_err(JournalError::Truncating)? else { return Ok(false) };
+        let until = oldest.saturating_add(TRUNCATED_COMMANDS_MAX).min(seq);
         let query = sqlx::query(TRUNCATE).bind(stored(until)).bind(self.epoch);
         query.execute(&mut self.connection).await.map_err(JournalError::Truncating)?;
         Ok(until < seq && until < self.head.seq)

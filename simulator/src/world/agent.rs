@@ -15,7 +15,7 @@ use rand::{Rng, RngExt as _};
 use super::market::Knowledge;
 use super::network::Link;
 use super::plan::{Plan, comes, pick};
-use super::report::Tally;
+use super::report::{Checked, Tally};
 
 /// Commands that wait for their answers at one time.
 const ASKED_MAX: usize = 32;
@@ -23,6 +23,8 @@ const ASKED_MAX: usize = 32;
 const ANSWERED_MAX: usize = 64;
 /// Events of a stream that are remembered, to be compared when they come again.
 const COMPARED_MAX: usize = 512;
+/// Events that it asks for once more, at the most, when it continues a stream.
+const OVERLAP_MAX: u64 = 7;
 /// How long a session outlives its connection.
 const GRACE: DurationNs = DurationNs::from_secs(2);
 
@@ -72,9 +74,6 @@ struct Stream {
     /// Hashes of the last of these.
     hashes: Vec<u64>,
 }
-
-/// What must not happen has.
-pub(super) type Checked = Result<(), String>;
 
 impl Agent {
     pub fn new(
@@ -245,7 +244,7 @@ impl Agent {
         for place in 0..self.streams.len() {
             // From what is known already, now and then: it must be the same.
             let stream = &self.streams[place];
-            let again = (stream.next / 3) % 8;
+            let again = (stream.next / 3) % (OVERLAP_MAX + 1);
             let from = stream.next.saturating_sub(again).max(self.oldest_known(place)).max(1);
             self.subscribe(place, from);
         }
@@ -276,7 +275,7 @@ impl Agent {
                 stream.next
             ));
         }
-        if oldest <= stream.next.saturating_sub(8) {
+        if oldest + OVERLAP_MAX < stream.next {
             return Err(format!("{topic:?} is kept from {oldest}, but not given from there"));
         }
         (stream.next, stream.hashes) = (next, Vec::new());

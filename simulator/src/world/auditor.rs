@@ -14,8 +14,7 @@ use gavel_protocol::{
 use gavel_sequencer::journal::Condenser;
 use gavel_sequencer::{Batch, StepView};
 
-use super::agent::Checked;
-use super::report::Tally;
+use super::report::{Checked, Tally};
 
 /// See the module.
 #[derive(Default)]

@@ -60,6 +60,9 @@ impl AddAssign for Tally {
     }
 }
 
+/// What came of a check: if what must not happen has happened, what that was.
+pub(super) type Checked = Result<(), String>;
+
 /// What must not happen has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("seed {seed}, step {step}: {what}")]

@@ -18,11 +18,11 @@ use gavel_sequencer::{
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::agent::{Agent, Checked, key};
+use super::agent::{Agent, key};
 use super::auditor::Auditor;
 use super::disk::{Disk, DiskJournal, Fault};
 use super::plan::{Plan, comes, micros, pick};
-use super::report::{Failure, Tally};
+use super::report::{Checked, Failure, Tally};
 
 /// When every world begins: 2026-01-01 00:00 UTC.
 const BEGIN: TimestampNs = TimestampNs::from_nanos(1_767_225_600_000_000_000);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqliteConnection};
 
 /// Bytes of a row: about as many as the record of one command has.
@@ -22,8 +22,7 @@ impl Store {
             .filename(folder.join("commit.sqlite"))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .locking_mode(SqliteLockingMode::Exclusive);
+            .synchronous(SqliteSynchronous::Full);
         let mut connection = options.connect().await.context("cannot open the bare store")?;
         let schema = "CREATE TABLE record (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL)";
         sqlx::raw_sql(schema).execute(&mut connection).await?;
