@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::journal::{
     Head, Journal, JournalError, JournalReader, PostgresAddress, PostgresJournal, Record,
-    SqliteJournal,
+    SqliteJournal, SqliteReader, Whole,
 };
 
 /// Where a journal is kept.
@@ -53,18 +53,18 @@ impl JournalPlace {
         }
     }
 
-    /// Opens the journal to read it beside its writer, in the writer's own process or another one.
+    /// Returns what reads the journal beside its writer, in the writer's own process or another one.
     ///
     /// # Errors
     ///
     /// [`JournalError`]: there is none, or it cannot be opened.
-    pub async fn open_beside_writer(&self) -> Result<AnyJournal, JournalError> {
-        match self {
-            Self::Folder(folder) => {
-                Ok(AnyJournal::Sqlite(SqliteJournal::open_beside_writer(folder).await?))
+    pub async fn reader(&self) -> Result<Box<dyn JournalReader>, JournalError> {
+        Ok(match self {
+            Self::Folder(folder) => Box::new(SqliteReader::new(folder)),
+            Self::Postgres(address) => {
+                Box::new(Whole(PostgresJournal::open_to_read(address).await?))
             }
-            Self::Postgres(_) => self.open_to_read().await,
-        }
+        })
     }
 }
 

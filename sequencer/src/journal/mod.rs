@@ -97,6 +97,19 @@ impl<J: Journal> JournalReader for Through<'_, J> {
     }
 }
 
+/// A journal that nobody but a reader has.
+pub(crate) struct Whole<J>(pub(crate) J);
+
+impl<J: Journal> JournalReader for Whole<J> {
+    fn read_after(&mut self, seq: u64) -> Reading<'_> {
+        Box::pin(self.0.read_after(seq))
+    }
+
+    fn close(self: Box<Self>) -> Closing {
+        Box::pin(self.0.close())
+    }
+}
+
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {

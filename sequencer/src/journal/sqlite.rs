@@ -11,15 +11,15 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 use crate::journal::{Closing, Head, Journal, JournalError, JournalReader, Reading, Record};
 use crate::limits::{RECORDS_READ_AHEAD, TRUNCATED_COMMANDS_MAX};
 
-/// The journal in a folder of its own. Holding it for writing excludes every other process.
+/// The journal in a folder of its own. Holding it excludes every other exchange.
 #[derive(Debug)]
 pub struct SqliteJournal {
     connection: SqliteConnection,
     path: PathBuf,
     head: Head,
     epoch: i64,
-    /// Locked for as long as it is open to be written.
-    lock: Option<File>,
+    /// Locked for as long as it is open.
+    _lock: File,
 }
 
 /// The file of records, and the file whose lock excludes others.
@@ -107,24 +107,7 @@ impl SqliteJournal {
         let epoch = sqlx::query("SELECT epoch FROM writer").fetch_one(&mut connection).await;
         let epoch = epoch.and_then(|row| row.try_get("epoch")).map_err(opening)?;
         let mut journal =
-            Self { connection, path: path.clone(), head: Head::EMPTY, epoch, lock: Some(lock) };
-        journal.head = journal.stored_head().await.map_err(opening)?;
-        Ok(journal)
-    }
-
-    /// Opens the journal in `folder` to read it beside its writer; whatever is to be appended here is
-    /// refused as [`JournalError::Superseded`].
-    ///
-    /// # Errors
-    ///
-    /// What SQLite says; there must be a journal.
-    pub async fn open_beside_writer(folder: &Path) -> Result<Self, JournalError> {
-        let path = folder.join(JOURNAL_FILE);
-        let opening = |source| JournalError::Opening { path: path.clone(), source };
-        let options = SqliteConnectOptions::new().filename(&path).pragma("query_only", "ON");
-        let connection = options.connect().await.map_err(opening)?;
-        let mut journal =
-            Self { connection, path: path.clone(), head: Head::EMPTY, epoch: 0, lock: None };
+            Self { connection, path: path.clone(), head: Head::EMPTY, epoch, _lock: lock };
         journal.head = journal.stored_head().await.map_err(opening)?;
         Ok(journal)
     }
@@ -144,7 +127,7 @@ impl SqliteJournal {
 
 impl Journal for SqliteJournal {
     async fn append(&mut self, record: &Record) -> Result<(), JournalError> {
-        if self.lock.is_none() || !record.follows(&self.head) {
+        if !record.follows(&self.head) {
             return Err(JournalError::Superseded { seq: record.first_seq });
         }
         let done = sqlx::query(APPEND)

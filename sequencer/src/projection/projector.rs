@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::held::Curtain;
 use super::rows::Rows;
 use super::target::{Cursor, Found, ProjectionPlace, Target};
-use crate::journal::{AnyJournal, Journal as _, JournalError, JournalPlace};
+use crate::journal::{AnyJournal, JournalError, JournalPlace, JournalReader, Whole};
 use crate::limits::{IDLE_WAKE_MAX, PROJECTION_ANSWER_MAX, PROJECTION_RETRY, PROJECTION_ROWS_MAX};
 use crate::recovery::{RecoveryError, Replayer};
 use crate::run::Status;
@@ -67,7 +67,7 @@ struct Stop {
 
 /// What follows a journal.
 struct Follower {
-    journal: AnyJournal,
+    journal: Box<dyn JournalReader>,
     replayer: Replayer,
     curtain: Curtain,
     rows: Rows,
@@ -89,7 +89,7 @@ impl Projection {
         place: &ProjectionPlace,
         rebuild: bool,
     ) -> Result<Self, ProjectionError> {
-        let mut follower = Follower::open(journal, place.clone(), rebuild).await?;
+        let mut follower = Follower::open(Box::new(Whole(journal)), place.clone(), rebuild).await?;
         while follower.read().await? {
             follower.commit().await?;
         }
@@ -145,7 +145,7 @@ async fn follow(
     status: &Status,
     stop: &Stop,
 ) -> Result<(), ProjectionError> {
-    let journal = journal.open_beside_writer().await?;
+    let journal = journal.reader().await?;
     let mut follower = Follower::new(journal, place);
     let mut is_away = false;
     loop {
@@ -188,7 +188,7 @@ async fn follow(
 }
 
 impl Follower {
-    fn new(journal: AnyJournal, place: ProjectionPlace) -> Self {
+    fn new(journal: Box<dyn JournalReader>, place: ProjectionPlace) -> Self {
         let replayer = Replayer::default();
         let cursor = Cursor { seq: 0, position: 0, chain: replayer.head().chain };
         let (curtain, rows) = (Curtain::default(), Rows::new());
@@ -196,7 +196,7 @@ impl Follower {
     }
 
     async fn open(
-        journal: AnyJournal,
+        journal: Box<dyn JournalReader>,
         place: ProjectionPlace,
         rebuild: bool,
     ) -> Result<Self, ProjectionError> {
