@@ -16,6 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use gavel_protocol::Name;
 
 use crate::bench::core::CoreArgs;
+use crate::bench::journal::JournalArgs;
 use crate::bench::solver::SolverArgs;
 use crate::bench::wire::WireArgs;
 
@@ -96,6 +97,8 @@ pub enum Command {
 pub enum BenchCommand {
     /// The service time of one command in the pure exchange.
     Core(CoreArgs),
+    /// Durable commands, projection, replay and start, beside the bare stores.
+    Journal(JournalArgs),
     /// What clearing bundles costs the core, step by step.
     Solver(SolverArgs),
     /// Round trips and throughput of a whole exchange over QUIC.

@@ -82,6 +82,7 @@ fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
         Command::Script(args) => commands::script::run(&args, output),
         Command::Solve(args) => commands::solve::run(&args, output),
         Command::Bench(BenchCommand::Core(args)) => bench::core::run(&args, output),
+        Command::Bench(BenchCommand::Journal(args)) => bench::journal::run(&args, output),
         Command::Bench(BenchCommand::Solver(args)) => bench::solver::run(&args, output),
         Command::Bench(BenchCommand::Wire(args)) => bench::wire::wire(&args, output),
     }

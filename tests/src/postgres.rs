@@ -173,6 +173,11 @@ impl Database {
     }
 }
 
+/// Returns whether there is a server that could be started.
+pub fn is_installed() -> bool {
+    programs().is_some()
+}
+
 /// Returns the folder of the server's programs.
 fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir(DEBIAN).ok();

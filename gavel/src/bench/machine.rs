@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -39,4 +40,14 @@ impl fmt::Display for Machine {
         let Self { cpu, cores, memory_gib, kernel } = self;
         write!(f, "machine: {cpu}, {cores} cores, {memory_gib} GiB, Linux {kernel}")
     }
+}
+
+/// Returns the type of the file system that a folder lies on: on one in memory nothing is durable.
+pub fn file_system(folder: &Path) -> Option<String> {
+    let folder = folder.canonicalize().ok()?;
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let below = fields.filter(|fields| fields.len() > 2 && folder.starts_with(fields[1]));
+    let deepest = below.max_by_key(|fields| fields[1].len())?;
+    Some(deepest[2].into())
 }

@@ -10,6 +10,7 @@ use gavel_protocol::{
     Micros, OpenRfq, Outcome, PosedBundle, PublicKey, Ranked, Request, RfqTarget, RfqTerms, Roles,
     SetStandingQuote, Settings, Stamped, TimestampNs,
 };
+use gavel_sequencer::journal::{Condenser, Head, Record, encode_command};
 
 /// When a bench's market begins: 2026-01-01 00:00 UTC.
 const BEGIN: TimestampNs = TimestampNs::from_nanos(1_767_225_600_000_000_000);
@@ -26,6 +27,45 @@ pub const FILLING_AGENTS: usize = 1_000;
 /// What every agent begins with. All of it together must fit the ledger.
 const DEPOSIT: Micros = Micros::new(100_000_000_000_000);
 
+/// Commands of a record that is written down.
+const COMMANDS_PER_RECORD: usize = 1_000;
+
+/// What happens, as the records of a journal.
+#[derive(Default)]
+pub struct Tape {
+    head: Head,
+    condenser: Condenser,
+    commands: Vec<u8>,
+    count: usize,
+    records: Vec<Record>,
+}
+
+impl Tape {
+    fn add(
+        &mut self,
+        stamped: &Stamped,
+        (events, ranking, posed): (&[Event], &[Ranked], &[PosedBundle]),
+    ) {
+        encode_command(stamped, &mut self.commands);
+        self.condenser.add_all(events);
+        self.condenser.add_all(ranking);
+        self.condenser.add_all(posed);
+        self.count += 1;
+        if self.count == COMMANDS_PER_RECORD {
+            let (commands, hash) = (std::mem::take(&mut self.commands), self.condenser.finish());
+            let record = Record::following(&self.head, stamped.seq, commands, hash);
+            self.head = record.head();
+            self.records.push(record);
+            self.count = 0;
+        }
+    }
+
+    /// Returns the whole records since the last time.
+    pub fn take(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
+}
+
 /// The exchange, driven by hand.
 pub struct Market {
     exchange: Exchange,
@@ -35,6 +75,8 @@ pub struct Market {
     posed: Vec<PosedBundle>,
     operator: AgentId,
     client_ids: u128,
+    /// Writes everything down, if it is asked to.
+    tape: Option<Tape>,
     /// The enrolled agents, each with an account of its own.
     pub agents: Vec<AgentId>,
     /// The listed capabilities.
@@ -44,6 +86,11 @@ pub struct Market {
 impl Market {
     /// Founds an exchange with so many agents and capabilities; every agent is rich.
     pub fn new(agents: u64, capabilities: u32) -> anyhow::Result<Self> {
+        Self::start(agents, capabilities, None)
+    }
+
+    /// The same, with everything that happens from the founding on written down.
+    pub fn start(agents: u64, capabilities: u32, tape: Option<Tape>) -> anyhow::Result<Self> {
         let mut market = Self {
             exchange: Exchange::new(),
             now: BEGIN,
@@ -52,6 +99,7 @@ impl Market {
             ranking: Vec::with_capacity(8_192),
             operator: AgentId::EXCHANGE,
             client_ids: 0,
+            tape,
             agents: Vec::new(),
             capabilities: Vec::new(),
         };
@@ -71,6 +119,11 @@ impl Market {
             market.agents.push(agent);
         }
         Ok(market)
+    }
+
+    /// Returns what was written down, if anything was to be.
+    pub fn tape(&mut self) -> Option<&mut Tape> {
+        self.tape.as_mut()
     }
 
     /// Returns the bundles of a problem that the last command has posed.
@@ -212,6 +265,9 @@ impl Market {
             Events { events: &mut self.events, ranking: &mut self.ranking, posed: &mut self.posed };
         self.exchange.apply(stamped, &mut out);
         self.now = stamped.ts_event;
+        if let Some(tape) = &mut self.tape {
+            tape.add(stamped, (&self.events, &self.ranking, &self.posed));
+        }
     }
 
     /// Returns an agent's update of its standing quote.

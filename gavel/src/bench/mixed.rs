@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::bench::draw::{Open, Zipf, shuffled};
 use crate::bench::floor::{FlatQuote, Floor};
-use crate::bench::market::Market;
+use crate::bench::market::{Market, Tape};
 use crate::bench::measure::{Flow, Recording, commands};
 
 /// What the flow consists of. Agents are drawn by Zipf's law, everything else evenly; a price is
@@ -110,7 +110,7 @@ pub struct MixedStream {
 impl MixedStream {
     /// Draws the stream: the warm-up, and so many commands.
     pub fn record(commands: usize, seed: u64) -> anyhow::Result<Self> {
-        let mut model = Model::new(market(seed)?, seed);
+        let mut model = Model::new(MIX, seed, None)?;
         let (mut least, mut most) = (usize::MAX, 0);
         for number in 0..MIX.warm_up + commands {
             model.draw();
@@ -125,7 +125,7 @@ impl MixedStream {
 
     /// Measures the stream.
     pub fn measure(&self, timer_ns: u64, floor_mean_ns: f64) -> anyhow::Result<Mixed> {
-        let market = || market(self.seed);
+        let market = || market(&MIX, self.seed, None);
         let recording = self.recording(&market, LOOK_AHEAD_MAX);
         let flow = recording.measure(timer_ns, floor_mean_ns)?;
         let alone = self.recording(&market, 1).measure(timer_ns, floor_mean_ns)?;
@@ -145,7 +145,7 @@ impl MixedStream {
 
     /// Replays the stream once; only its measured part goes through `counted`.
     pub fn replay(&self, counted: fn(&mut Market, &[Stamped])) -> anyhow::Result<()> {
-        let market = || market(self.seed);
+        let market = || market(&MIX, self.seed, None);
         let (warm_up, measured) = self.recording(&market, 1).split();
         let mut market = market()?;
         market.replay(warm_up, LOOK_AHEAD_MAX);
@@ -164,10 +164,10 @@ impl MixedStream {
 
 /// Makes the market that the stream continues: every agent has a standing quote for every
 /// capability, and the table of client ids is full.
-fn market(seed: u64) -> anyhow::Result<Market> {
+fn market(mix: &Mix, seed: u64, tape: Option<Tape>) -> anyhow::Result<Market> {
     let mut rng = ChaCha8Rng::seed_from_u64(!seed);
-    let mut market = Market::new(MIX.agents as u64, u32::try_from(MIX.capabilities)?)?;
-    for capability in 0..MIX.capabilities {
+    let mut market = Market::start(mix.agents as u64, u32::try_from(mix.capabilities)?, tape)?;
+    for capability in 0..mix.capabilities {
         for agent in market.agents.clone() {
             let request = market.standing(agent, capability, 1, rng.random_range(PRICES));
             market.apply(request)?;
@@ -178,9 +178,11 @@ fn market(seed: u64) -> anyhow::Result<Market> {
 }
 
 /// The market as the one who draws knows it.
-struct Model {
-    market: Market,
-    stream: Vec<Stamped>,
+pub struct Model {
+    pub market: Market,
+    /// What was applied.
+    pub stream: Vec<Stamped>,
+    mix: Mix,
     rng: ChaCha8Rng,
     activity: Zipf,
     /// Agents by rank of activity, which is not the order of their enrolment.
@@ -199,35 +201,38 @@ struct Model {
 type Draw = fn(&mut Model) -> Option<Request>;
 
 impl Model {
-    fn new(market: Market, seed: u64) -> Self {
+    /// Makes the market that a flow continues, and writes everything down if there is a tape.
+    pub fn new(mix: Mix, seed: u64, tape: Option<Tape>) -> anyhow::Result<Self> {
+        let market = market(&mix, seed, tape)?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        Self {
+        Ok(Self {
             market,
             stream: Vec::new(),
-            ranked: shuffled(MIX.agents, &mut rng),
+            mix,
+            ranked: shuffled(mix.agents, &mut rng),
             rng,
-            activity: Zipf::new(MIX.agents),
+            activity: Zipf::new(mix.agents),
             rfqs: Open::new(),
             quotes: Open::new(),
             quoted: HashSet::new(),
             awarded: Open::new(),
             delivered: Open::new(),
-            revisions: vec![1; MIX.agents * MIX.capabilities],
-        }
+            revisions: vec![1; mix.agents * mix.capabilities],
+        })
     }
 
     /// Draws a command and applies it. What finds nothing to act on becomes an update.
-    fn draw(&mut self) {
+    pub fn draw(&mut self) {
         let mut drawn = self.rng.random_range(0..1_000);
         let kinds: [(u32, Draw); 8] = [
-            (MIX.sealed_quotes, Self::sealed_quote),
-            (MIX.window0_rfqs, Self::window0_rfq),
-            (MIX.windowed_rfqs, Self::windowed_rfq),
-            (MIX.quote_cancels, Self::quote_cancel),
-            (MIX.rfq_cancels, Self::rfq_cancel),
-            (MIX.standing_cancels, Self::standing_cancel),
-            (MIX.deliveries, Self::delivery),
-            (MIX.acceptances, Self::acceptance),
+            (self.mix.sealed_quotes, Self::sealed_quote),
+            (self.mix.window0_rfqs, Self::window0_rfq),
+            (self.mix.windowed_rfqs, Self::windowed_rfq),
+            (self.mix.quote_cancels, Self::quote_cancel),
+            (self.mix.rfq_cancels, Self::rfq_cancel),
+            (self.mix.standing_cancels, Self::standing_cancel),
+            (self.mix.deliveries, Self::delivery),
+            (self.mix.acceptances, Self::acceptance),
         ];
         let mut request = None;
         for (share, kind) in kinds {
@@ -255,8 +260,8 @@ impl Model {
 
     fn next_revision(&mut self) -> (AgentId, usize, u64) {
         let agent = self.ranked[self.activity.draw(&mut self.rng)];
-        let capability = self.rng.random_range(0..MIX.capabilities);
-        let revision = &mut self.revisions[agent * MIX.capabilities + capability];
+        let capability = self.rng.random_range(0..self.mix.capabilities);
+        let revision = &mut self.revisions[agent * self.mix.capabilities + capability];
         *revision += 1;
         (self.market.agents[agent], capability, *revision)
     }
@@ -283,16 +288,17 @@ impl Model {
     }
 
     fn windowed_rfq(&mut self) -> Option<Request> {
-        let mean_ns = MIX.window_us * 1_000;
+        let mean_ns = self.mix.window_us * 1_000;
         let window = self.rng.random_range(mean_ns / 2..mean_ns * 3 / 2);
         Some(self.rfq(DurationNs::from_nanos(window)))
     }
 
     fn rfq(&mut self, window: DurationNs) -> Request {
-        let (agent, capability) = (self.agent(), self.rng.random_range(0..MIX.capabilities));
+        let (agent, capability) = (self.agent(), self.rng.random_range(0..self.mix.capabilities));
         let mut request = self.market.rfq(agent, capability, window);
         if let Command::OpenRfq(open) = &mut request.command {
-            open.rfq.acceptance_within = DurationNs::from_nanos(MIX.acceptance_within_us * 1_000);
+            open.rfq.acceptance_within =
+                DurationNs::from_nanos(self.mix.acceptance_within_us * 1_000);
         }
         request
     }

@@ -3,10 +3,8 @@
 //! Everything is measured in one run, in turns: a slice of the bare echo, a slice of the bare commit,
 //! a slice of the exchange, and again. What else the machine does meanwhile then hits all of them.
 
-mod commit;
 mod echo;
 mod idle;
-mod latency;
 mod market;
 mod paced;
 mod report;
@@ -22,10 +20,11 @@ use gavel_sequencer::Layout;
 
 use crate::Exit;
 use crate::args::LayoutArg;
-use crate::bench::wire::commit::Store;
+use crate::bench::bare::Store;
+use crate::bench::rates::Rates;
 use crate::bench::wire::echo::Echo;
 use crate::bench::wire::market::Market;
-use crate::bench::wire::report::{LayoutFigures, Rates, Report, Signed};
+use crate::bench::wire::report::{LayoutFigures, Report, Signed};
 use crate::output::Output;
 
 /// Turns that each measurement takes.
@@ -36,6 +35,9 @@ const CONNECTIONS: usize = 64;
 
 /// Requests without an answer per connection, in the throughput measurements.
 const IN_FLIGHT: usize = 32;
+
+/// What a bare commit inserts: about as many bytes as the record of one command has.
+const ROW: [u8; 200] = [7; 200];
 
 /// Arguments of `gavel bench wire`.
 #[derive(Debug, Parser)]
@@ -93,7 +95,8 @@ pub fn wire(args: &WireArgs, output: &Output) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+/// Reads a number of seconds.
+pub fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.01..=3_600.0).contains(&seconds) => Ok(seconds),
         Ok(_) | Err(_) => Err("expected a number of seconds between 0.01 and 3600".into()),
@@ -177,7 +180,7 @@ impl<'a> Bench<'a> {
         }
         if args.measures(Measurement::BareCommit) {
             let bare = report.bare_commit.get_or_insert_default();
-            bare.of_a_slice(slice, async || store.commit().await).await?;
+            bare.of_a_slice(slice, async || store.commit(&ROW).await).await?;
         }
         for market in markets.iter_mut() {
             let figures = report.of(market.layout());

@@ -12,8 +12,8 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::bench::latency::Latencies;
 use crate::bench::wire::CONNECTIONS;
-use crate::bench::wire::latency::Latencies;
 use crate::bench::wire::market::{Market, Quoter};
 
 /// The parts of the measured maximum that are offered.

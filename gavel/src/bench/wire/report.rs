@@ -1,16 +1,16 @@
 //! What came out, with its conditions and its ratios: for people, and for machines.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
 use gavel_sequencer::Layout;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use crate::bench::machine::Machine;
+use crate::bench::latency::{Latencies, Percentiles};
+use crate::bench::machine::{Machine, file_system};
+use crate::bench::rates::Rates;
 use crate::bench::wire::idle::Idle;
-use crate::bench::wire::latency::{Latencies, Percentiles};
 use crate::bench::wire::paced::{Paced, SHARES};
 use crate::bench::wire::{CONNECTIONS, IN_FLIGHT};
 
@@ -71,10 +71,6 @@ pub struct LayoutFigures {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durable_updates_per_s: Option<Rates>,
 }
-
-/// Rates, one per turn. As a number: the median.
-#[derive(Clone, Debug, Default)]
-pub struct Rates(Vec<f64>);
 
 /// Updates at parts of the maximum, of both layouts. Empty where it was not measured.
 #[derive(Default, Serialize)]
@@ -324,31 +320,6 @@ fn ratio(figure: Option<f64>, limit: Option<f64>) -> Option<f64> {
     figure.zip(limit).map(|(figure, limit)| figure / limit)
 }
 
-impl Rates {
-    /// Adds the rate of a turn.
-    pub fn push(&mut self, per_second: f64) {
-        self.0.push(per_second);
-    }
-
-    /// Returns the median, if there is one.
-    pub fn measured(&self) -> Option<f64> {
-        (!self.0.is_empty()).then(|| self.median())
-    }
-
-    /// Returns the median, or zero if there are none.
-    pub fn median(&self) -> f64 {
-        let mut rates = self.0.clone();
-        rates.sort_by(f64::total_cmp);
-        rates.get(rates.len() / 2).copied().unwrap_or(0.0)
-    }
-}
-
-impl Serialize for Rates {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.median().round())
-    }
-}
-
 impl Conditions {
     fn here(folder: &Path, seconds_per_measurement: f64) -> Self {
         Self {
@@ -360,14 +331,4 @@ impl Conditions {
                        one process",
         }
     }
-}
-
-/// Returns the type of the file system that a folder lies on: on one in memory nothing is durable.
-fn file_system(folder: &Path) -> Option<String> {
-    let folder = folder.canonicalize().ok()?;
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let below = fields.filter(|fields| fields.len() > 2 && folder.starts_with(fields[1]));
-    let deepest = below.max_by_key(|fields| fields[1].len())?;
-    Some(deepest[2].into())
 }

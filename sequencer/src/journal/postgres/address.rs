@@ -50,7 +50,7 @@ impl PostgresAddress {
     }
 
     /// Returns how to connect.
-    pub(crate) fn options(&self) -> PgConnectOptions {
+    pub fn options(&self) -> PgConnectOptions {
         PgConnectOptions::clone(&self.0)
     }
 }
