@@ -1,13 +1,14 @@
 //! How much the exchange holds, and how much one step does.
 
 use gavel_matcher::limits::RFQS_OPEN_MAX;
+use gavel_protocol::table;
 use gavel_settlement::limits::{CONTRACTS_OPEN_MAX, HOLDS_MAX};
 
 /// Agents the core can hold.
-pub const AGENTS_MAX: u32 = 65_536;
+pub const AGENTS_MAX: u32 = table(65_536);
 
 /// Client ids the core remembers, over all agents.
-pub const CLIENT_IDS_MAX: u32 = 524_288;
+pub const CLIENT_IDS_MAX: u32 = table(524_288);
 
 /// Client ids remembered of one agent. The oldest makes room for the newest, and with it everything
 /// created before it expires.
@@ -32,11 +33,11 @@ pub const SWEPT_PER_STEP_MAX: u32 = 64;
 pub const STOPPED_PER_STEP_MAX: u32 = 64;
 
 /// Quotes that can stand by, over all RFQs.
-pub const STANDBYS_MAX: u32 = 65_536;
+pub const STANDBYS_MAX: u32 = table(65_536);
 
 /// Offer envelopes the core can hold. They live on; a new one replaces that of the same agent and
 /// capability.
-pub const ENVELOPES_MAX: u32 = 65_536;
+pub const ENVELOPES_MAX: u32 = table(65_536);
 
 /// Deadlines that can be open: one per RFQ, one per contract, one per standby.
 pub const DEADLINES_MAX: u32 = RFQS_OPEN_MAX + CONTRACTS_OPEN_MAX + STANDBYS_MAX;

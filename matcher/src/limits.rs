@@ -1,9 +1,10 @@
 //! How much the market holds.
 
 use gavel_protocol::limits::INVITED_MAX;
+use gavel_protocol::table;
 
 /// Open RFQs the core can hold.
-pub const RFQS_OPEN_MAX: u32 = 65_536;
+pub const RFQS_OPEN_MAX: u32 = table(65_536);
 
 /// Combinatorial RFQs that can be open: a full one takes a megabyte and a half.
 pub const BUNDLE_RFQS_OPEN_MAX: usize = 256;
@@ -12,13 +13,13 @@ pub const BUNDLE_RFQS_OPEN_MAX: usize = 256;
 pub const QUOTES_PER_RFQ_MAX: u32 = 4_096;
 
 /// Live sealed quotes the core can hold, over all RFQs.
-pub const QUOTES_LIVE_MAX: u32 = 262_144;
+pub const QUOTES_LIVE_MAX: u32 = table(262_144);
 
 /// Invitations to open RFQs the core can hold: as many as all of them may have.
 pub const INVITATIONS_MAX: usize = RFQS_OPEN_MAX as usize * INVITED_MAX;
 
 /// Standing quotes the core can hold, over all capabilities.
-pub const STANDING_QUOTES_MAX: u32 = 1_048_576;
+pub const STANDING_QUOTES_MAX: u32 = table(1_048_576);
 
 /// Standing quotes of one capability that an RFQ considers: the best ones that can win. Only these,
 /// and those that cannot win among as many of the best, are told why they lost.

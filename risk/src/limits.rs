@@ -1,22 +1,22 @@
 //! What one account may have open, and the figures of reputation and fade breaker.
 
-use gavel_protocol::DurationNs;
+use gavel_protocol::{DurationNs, table};
 
 /// Accounts the core can hold.
-pub const ACCOUNTS_MAX: u32 = 65_536;
+pub const ACCOUNTS_MAX: u32 = table(65_536);
 
 /// Open RFQs of one account, before further ones are rejected `RfqLimit`.
-pub const RFQS_PER_ACCOUNT_MAX: u32 = 4_096;
+pub const RFQS_PER_ACCOUNT_MAX: u32 = table(4_096);
 
 /// Live sealed quotes of one account, before further ones are rejected `QuoteLimit`.
 pub const QUOTES_PER_ACCOUNT_MAX: u32 = 4_096;
 
 /// Open contracts of one account as provider. What lies above loses with `ContractLimit`.
-pub const CONTRACTS_PER_ACCOUNT_MAX: u32 = 16_384;
+pub const CONTRACTS_PER_ACCOUNT_MAX: u32 = table(16_384);
 
 /// Contracts that the open RFQs of one account may become, before further ones are rejected
 /// `RfqLimit`: a small part of all there may be, so that nobody can promise them all to itself.
-pub const CONTRACTS_PROMISED_PER_ACCOUNT_MAX: u32 = 16_384;
+pub const CONTRACTS_PROMISED_PER_ACCOUNT_MAX: u32 = table(16_384);
 
 /// The reputation of a newcomer, in basis points.
 pub const REPUTATION_START_BPS: u16 = 5_000;

@@ -9,8 +9,8 @@ use crate::command::{Command, say};
 use crate::machine;
 
 /// How often each fault comes in the form that continuous integration runs.
-const WORLDS: u64 = 4_000;
-const COMMANDS_PER_WORLD: u64 = 1_000;
+const WORLDS: u64 = 20_000;
+const COMMANDS_PER_WORLD: u64 = 1_100;
 const CUTS: u64 = 65_536;
 const FLIPS: u64 = 10_000;
 const KILLS: u64 = 50;
@@ -30,7 +30,7 @@ pub fn run(times: u64) -> Result<()> {
     }
     let worlds = Command::cargo(
         "test --profile world --locked -p gavel-simulator -p gavel-sequencer \
-         --features gavel-simulator/planted --test planted --test worlds --test torn",
+         --features gavel-simulator/planted,gavel-simulator/small-tables --test planted --test worlds --test torn",
     );
     let worlds = worlds
         .env("GAVEL_FAULTS_TABLE", &table)
