@@ -92,6 +92,9 @@ impl Exchange {
             Command::AdvanceTime(_) => self.advance_time(out),
             Command::ProposeAllocation(c) => self.propose_allocation(AgentId::EXCHANGE, c, out),
             Command::Resume(c) => self.resume(c, out),
+            // The clock has jumped, or come back.
+            Command::Halt(c) => self.halt(c, out),
+            Command::Reopen(c) => self.reopen(c, out),
             Command::OpenRfq(_)
             | Command::CancelRfq(_)
             | Command::PlaceQuote(_)
@@ -114,8 +117,6 @@ impl Exchange {
             | Command::ListCapability(_)
             | Command::Deposit(_)
             | Command::SetPriceBand(_)
-            | Command::Halt(_)
-            | Command::Reopen(_)
             | Command::Logon(_) => Err(RejectReason::NotPermitted),
         }
     }

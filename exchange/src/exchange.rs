@@ -114,6 +114,11 @@ impl Exchange {
             || self.next_deadline().is_some_and(|at| at <= ts_event)
     }
 
+    /// Returns whether all new business is halted.
+    pub fn is_halted(&self) -> bool {
+        self.halted
+    }
+
     /// Returns when the next deadline is due, in sequenced time.
     pub fn next_deadline(&self) -> Option<TimestampNs> {
         self.deadlines.first(self.clock).map(|(at, _)| at)

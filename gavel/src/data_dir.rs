@@ -73,6 +73,11 @@ impl DataDir {
         self.root.join("alive")
     }
 
+    /// Returns the file of requests that broke the exchange.
+    pub fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
     /// Returns the blobs' folder, and makes it.
     pub fn blobs(&self) -> anyhow::Result<PathBuf> {
         self.folder("blobs")

@@ -95,7 +95,8 @@ impl Server {
             keep_history: keep_history || keep.keep_history,
             ..snapshots(&data, keep)
         });
-        let config = SequencerConfig { layout, found, alive: Some(data.alive()), snapshots };
+        let (alive, quarantine) = (Some(data.alive()), Some(data.quarantine()));
+        let config = SequencerConfig { layout, found, alive, snapshots, quarantine };
         let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await?;
         until_founded(&fan_out, &sequencer.status()).await?;
         let projector = projection

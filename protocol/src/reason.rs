@@ -126,6 +126,9 @@ reasons! {
         15 BlobQuota transient
             "the agent has stored as many bytes as it may",
             "reuse what is stored, or ask the operator";
+        16 Quarantined permanent
+            "the same request once broke the exchange, and was kept aside",
+            "tell the operator; ask for the same thing in another way";
         100 NotPermitted permanent
             "the agent has no role for this command",
             "use an agent that was enrolled with the role";

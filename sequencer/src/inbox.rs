@@ -8,6 +8,7 @@ use crossbeam::queue::ArrayQueue;
 use gavel_protocol::{AgentId, CapabilityId, Command, RejectReason, Request};
 
 use crate::limits::{LANE_REQUESTS_MAX, NARROW_LANE_REQUESTS_MAX, QUERIES_MAX};
+use crate::quarantine::Quarantine;
 
 /// Where an answer goes: the edge's own numbers, which the core only carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +140,7 @@ struct Shared {
     lanes: [ArrayQueue<Submission>; Lane::ALL.len()],
     queries: ArrayQueue<QueryRequest>,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    quarantine: OnceLock<Quarantine>,
 }
 
 impl Inbox {
@@ -148,6 +150,7 @@ impl Inbox {
             lanes: Lane::ALL.map(|lane| ArrayQueue::new(lane.requests_max())),
             queries: ArrayQueue::new(QUERIES_MAX),
             wake: OnceLock::new(),
+            quarantine: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -156,8 +159,13 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// [`RejectReason::Busy`] if the lane is full.
+    /// [`RejectReason::Busy`] if the lane is full, [`RejectReason::Quarantined`] if the request once
+    /// broke the core.
     pub fn submit(&self, submission: Submission) -> Result<(), RejectReason> {
+        let quarantine = self.shared.quarantine.get();
+        if quarantine.is_some_and(|quarantine| quarantine.refuses(&submission.request)) {
+            return Err(RejectReason::Quarantined);
+        }
         let lane = Lane::of(&submission.request.command);
         self.shared.lanes[lane as usize].push(submission).map_err(|_| RejectReason::Busy)
     }
@@ -181,6 +189,13 @@ impl Inbox {
     /// Sets what [`Inbox::wake`] does; the first call decides.
     pub(crate) fn on_wake(&self, wake: impl Fn() + Send + Sync + 'static) {
         if self.shared.wake.set(Box::new(wake)).is_err() {
+            tracing::debug!("the inbox already has a core");
+        }
+    }
+
+    /// Sets which requests are refused; the first call decides.
+    pub(crate) fn set_quarantine(&self, quarantine: Quarantine) {
+        if self.shared.quarantine.set(quarantine).is_err() {
             tracing::debug!("the inbox already has a core");
         }
     }

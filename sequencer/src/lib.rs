@@ -6,12 +6,14 @@
 
 mod alive;
 mod batch;
+mod clock;
 mod core;
 mod inbox;
 pub mod journal;
 pub mod limits;
 pub mod projection;
 mod publish;
+mod quarantine;
 mod recovery;
 mod restart;
 mod run;
@@ -22,6 +24,7 @@ mod writer;
 
 pub use alive::{Note, last_note};
 pub use batch::{Batch, QueryAnswer, Step, StepView};
+pub use clock::Now;
 pub use inbox::{Inbox, Lane, Origin, Part, QueryRequest, StateQuery, Submission};
 pub use publish::{Consumer, RestoreError};
 pub use recovery::{RecoveryError, Replayed, Replayer, replay, replay_from, replay_noted};

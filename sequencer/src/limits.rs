@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use gavel_protocol::{DurationNs, table};
+
 /// Requests that a lane of the agents' own holds before further ones are rejected `Busy`.
-pub const LANE_REQUESTS_MAX: usize = 16_384;
+pub const LANE_REQUESTS_MAX: usize = table(16_384) as usize;
 
 /// The same for a lane that only few write to: the operator's and the solvers'.
 pub const NARROW_LANE_REQUESTS_MAX: usize = 1_024;
@@ -21,6 +23,12 @@ pub const BATCHES_IN_FLIGHT_MAX: usize = 8;
 /// Events, or entries of ranked lists, after which a batch takes no further request. It has room for
 /// twice as many: only a step that closes several of the largest RFQs makes it grow, once.
 pub const BATCH_EVENTS_MAX: usize = 4 * BATCH_REQUESTS_MAX;
+
+/// How far the wall clock may run ahead of the time that has passed before it counts as a jump.
+pub const CLOCK_JUMP_MAX: DurationNs = DurationNs::from_secs(10);
+
+/// How often a wall clock that has jumped is looked at again.
+pub const CLOCK_LOOK_EVERY: DurationNs = DurationNs::from_secs(1);
 
 /// How long the core's own thread looks for further requests before it parks.
 pub const SPIN_BEFORE_PARK: Duration = Duration::from_micros(20);

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::sync::Parker;
 use gavel_exchange::{Exchange, StateHash};
-use gavel_protocol::{AgentId, Command, DurationNs, Found, Request, Resume, TimestampNs};
+use gavel_protocol::{Command, DurationNs, Found, Resume, TimestampNs};
 use tokio::sync::Notify;
 
 use crate::alive::{Alive, last_note};
 use crate::batch::Batch;
+use crate::clock::Now;
 use crate::core::Core;
 use crate::inbox::Inbox;
 use crate::journal::{Head, Journal};
@@ -23,6 +24,7 @@ use crate::limits::{
     BATCH_EVENTS_MAX, BATCH_REQUESTS_MAX, BATCHES_IN_FLIGHT_MAX, IDLE_WAKE_MAX, SPIN_BEFORE_PARK,
 };
 use crate::publish::Consumer;
+use crate::quarantine::Quarantine;
 use crate::recovery::{RecoveryError, Replayed};
 use crate::restart::recover;
 use crate::shadow::{Shadow, SnapshotConfig};
@@ -50,6 +52,9 @@ pub struct SequencerConfig {
     pub alive: Option<PathBuf>,
     /// How snapshots are made. Without it a start replays the whole journal.
     pub snapshots: Option<SnapshotConfig>,
+    /// Where requests are noted that broke the core, so that they are refused. Without it they may
+    /// break it again.
+    pub quarantine: Option<PathBuf>,
 }
 
 /// Why a sequencer did not start.
@@ -58,6 +63,9 @@ pub enum StartError {
     /// The journal cannot be replayed.
     #[error("cannot recover")]
     Recovering(#[from] RecoveryError),
+    /// What is kept aside cannot be read.
+    #[error("cannot read the requests that broke the exchange; mend the file, or delete it")]
+    Quarantine(#[source] std::io::Error),
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Spawning(#[source] std::io::Error),
@@ -204,8 +212,11 @@ impl Sequencer {
         let snapshots = config.snapshots.as_ref().map(|config| Snapshots::new(&config.folder));
         let recovered = recover(&mut journal, note.head, snapshots.as_ref(), &*consumer);
         let Replayed { exchange, head, .. } = recovered.await?;
-        let first = first_request(&exchange, config.found, note.alive_at, wall_clock());
-        let core = Core::new(exchange, inbox.clone());
+        let first = first_command(&exchange, config.found, note.alive_at, wall_clock());
+        let quarantine = config.quarantine.as_deref().map(Quarantine::read).transpose();
+        let quarantine = quarantine.map_err(StartError::Quarantine)?.unwrap_or_default();
+        inbox.set_quarantine(quarantine.clone());
+        let core = Core::new(exchange, inbox.clone(), quarantine);
         let status = Arc::new(Status::default());
         status.set_durable(head);
         let alive = config.alive.map(|path| Alive::start(path, status.clone()));
@@ -214,7 +225,14 @@ impl Sequencer {
         let shadow = config.snapshots.map(|shadow| Shadow::start(shadow, &journal, status.clone()));
         let shadow = shadow.transpose().map_err(StartError::Spawning)?.flatten();
 
-        let loops = Loops { core, status: status.clone(), stop: stop.clone(), consumer, shadow };
+        let loops = Loops {
+            core,
+            status: status.clone(),
+            stop: stop.clone(),
+            consumer,
+            shadow,
+            began: Instant::now(),
+        };
         let (running, writer) = match config.layout {
             Layout::Thread => loops.start_thread(first, journal, head)?,
             Layout::Inline => loops.start_inline(first, journal, head)?,
@@ -260,18 +278,17 @@ async fn join<T: Send + 'static>(thread: JoinHandle<T>) -> Option<T> {
 }
 
 /// Returns what the exchange itself asks for at start.
-pub(crate) fn first_request(
+pub(crate) fn first_command(
     exchange: &Exchange,
     found: Found,
     last_alive: TimestampNs,
     now: TimestampNs,
-) -> Request {
+) -> Command {
     let away_since = last_alive.max(exchange.now());
-    let command = match exchange.seq() {
+    match exchange.seq() {
         0 => Command::Found(Box::new(found)),
         _ => Command::Resume(Resume { gap: now.since(away_since) }),
-    };
-    Request { agent: AgentId::EXCHANGE, command }
+    }
 }
 
 /// What both layouts work with.
@@ -281,6 +298,7 @@ struct Loops {
     stop: Arc<AtomicBool>,
     consumer: Arc<dyn Consumer>,
     shadow: Option<Shadow>,
+    began: Instant,
 }
 
 /// The core's end of the way to the journal.
@@ -304,7 +322,7 @@ enum Progress {
 impl Loops {
     fn start_thread<J: Journal>(
         mut self,
-        first: Request,
+        first: Command,
         journal: J,
         head: Head,
     ) -> Result<(RunningCore, JoinHandle<()>), StartError> {
@@ -332,7 +350,7 @@ impl Loops {
 
     fn start_inline<J: Journal>(
         mut self,
-        first: Request,
+        first: Command,
         journal: J,
         head: Head,
     ) -> Result<(RunningCore, JoinHandle<()>), StartError> {
@@ -378,9 +396,9 @@ impl Loops {
     }
 
     /// Applies the exchange's own first request.
-    fn begin(&mut self, first: Request, outlet: &mut Outlet) {
+    fn begin(&mut self, first: Command, outlet: &mut Outlet) {
         let mut batch = outlet.emptied.recv().expect("batches were put there by the start");
-        self.core.begin(first, wall_clock(), &mut batch);
+        self.core.begin(first, self.now(), &mut batch);
         outlet.seal(batch);
     }
 
@@ -433,11 +451,11 @@ impl Loops {
                 false => Progress::Backlogged,
             };
         }
-        let now = wall_clock();
+        let now = self.now();
         if !self.core.has_work(now) {
             return match self.stop.load(Ordering::Acquire) {
                 true => Progress::Stopped,
-                false => Progress::IdleUntil(self.core.next_deadline()),
+                false => Progress::IdleUntil(self.core.next_look(now)),
             };
         }
         let Ok(mut batch) = outlet.emptied.try_recv() else { return Progress::Backlogged };
@@ -449,8 +467,13 @@ impl Loops {
     fn is_ready(&self, outlet: &Outlet) -> bool {
         let stopping = self.stop.load(Ordering::Acquire);
         let audit = self.status.audit_wanted.load(Ordering::Acquire);
-        let work = self.core.has_work(wall_clock()) && !outlet.emptied.is_empty();
+        let work = self.core.has_work(self.now()) && !outlet.emptied.is_empty();
         stopping || audit || (work && !self.status.has_failed())
+    }
+
+    fn now(&self) -> Now {
+        let elapsed = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Now { wall: wall_clock(), elapsed: DurationNs::from_nanos(elapsed) }
     }
 
     fn audit_if_wanted(&self) {

@@ -5,18 +5,20 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gavel_exchange::Exchange;
-use gavel_protocol::{Bug, Found, TimestampNs};
+use gavel_protocol::{Bug, Found};
 
 use crate::alive::Note;
 use crate::batch::Batch;
+use crate::clock::Now;
 use crate::core::Core;
 use crate::inbox::Inbox;
 use crate::journal::{Head, Journal, JournalError};
 use crate::limits::BATCHES_IN_FLIGHT_MAX;
 use crate::publish::Consumer;
+use crate::quarantine::Quarantine;
 use crate::recovery::{RecoveryError, Replayed};
 use crate::restart::recover;
-use crate::run::first_request;
+use crate::run::first_command;
 use crate::writer::Committer;
 
 /// See the module.
@@ -42,13 +44,13 @@ impl<J: Journal> Stepper<J> {
         inbox: Inbox,
         consumer: Arc<dyn Consumer>,
         (found, note): (Found, Note),
-        now: TimestampNs,
+        now: Now,
     ) -> Result<Self, RecoveryError> {
         let recovered = recover(&mut journal, note.head, None, &*consumer).await?;
         let Replayed { exchange, head, .. } = recovered;
-        let first = first_request(&exchange, found, note.alive_at, now);
+        let first = first_command(&exchange, found, note.alive_at, now.wall);
         let mut stepper = Self {
-            core: Core::new(exchange, inbox),
+            core: Core::new(exchange, inbox, Quarantine::default()),
             committer: Committer::new(journal, head),
             consumer,
             sealed: VecDeque::with_capacity(BATCHES_IN_FLIGHT_MAX),
@@ -62,12 +64,12 @@ impl<J: Journal> Stepper<J> {
     }
 
     /// Returns whether the core has something to do at `now`, and room to do it.
-    pub fn has_work(&self, now: TimestampNs) -> bool {
+    pub fn has_work(&self, now: Now) -> bool {
         !self.emptied.is_empty() && self.core.has_work(now)
     }
 
     /// Applies what is due at `now` and what waits in the inbox, up to a batch, if there is room for one.
-    pub fn work(&mut self, now: TimestampNs) {
+    pub fn work(&mut self, now: Now) {
         if !self.core.has_work(now) {
             return;
         }
@@ -118,6 +120,11 @@ impl<J: Journal> Stepper<J> {
     /// Returns the exchange, which may be ahead of the journal.
     pub fn exchange(&self) -> &Exchange {
         self.core.exchange()
+    }
+
+    /// Returns whether time stands still because the clock has jumped.
+    pub fn has_clock_jumped(&self) -> bool {
+        self.core.has_clock_jumped()
     }
 
     /// Returns whether everything that was applied is durable.

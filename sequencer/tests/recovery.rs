@@ -58,7 +58,7 @@ fn config(layout: Layout) -> SequencerConfig {
         operator_key: PublicKey::new([2; 32]),
         settings: Settings::fee(10_000),
     };
-    SequencerConfig { layout, found, alive: None, snapshots: None }
+    SequencerConfig { layout, found, alive: None, snapshots: None, quarantine: None }
 }
 
 fn config_in(folder: &Path, layout: Layout) -> SequencerConfig {

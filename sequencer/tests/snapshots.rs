@@ -122,7 +122,7 @@ impl World {
         };
         let alive = Some(self.path().join("alive"));
         let (layout, snapshots) = (Layout::Thread, Some(snapshots));
-        let config = SequencerConfig { layout, found, alive, snapshots };
+        let config = SequencerConfig { layout, found, alive, snapshots, quarantine: None };
         let journal = self.journal().await;
         Sequencer::start(config, journal, Inbox::new(), counted.clone()).await
     }

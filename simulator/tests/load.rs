@@ -34,8 +34,13 @@ impl Exchange {
         };
         let fan_out = FanOut::new();
         let journal = SqliteJournal::open(folder).await.unwrap();
-        let config =
-            SequencerConfig { layout: Layout::Thread, found, alive: None, snapshots: None };
+        let config = SequencerConfig {
+            layout: Layout::Thread,
+            found,
+            alive: None,
+            snapshots: None,
+            quarantine: None,
+        };
         let sequencer =
             Sequencer::start(config, journal, Inbox::new(), fan_out.clone()).await.unwrap();
         while fan_out.exchange().is_none() {

@@ -192,7 +192,8 @@ async fn serve(
         consumer: || FanOut::new(),
     };
     let snapshots = Some(snapshots);
-    let config = SequencerConfig { layout: Layout::Inline, found, alive: None, snapshots };
+    let config =
+        SequencerConfig { layout: Layout::Inline, found, alive: None, snapshots, quarantine: None };
     let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await;
     let sequencer = sequencer.unwrap();
     while fan_out.exchange().is_none() {

@@ -13,7 +13,7 @@ use gavel_protocol::{
     Settings, TimestampNs, Topic,
 };
 use gavel_sequencer::{
-    Batch, Consumer, Inbox, Note, Origin, RecoveryError, Stepper, Submission, replay_noted,
+    Batch, Consumer, Inbox, Note, Now, Origin, RecoveryError, Stepper, Submission, replay_noted,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -34,6 +34,9 @@ const QUIET_STEPS_MAX: u64 = 20_000;
 const COMMANDS_PER_SECOND: u32 = 100_000;
 /// The most that a clock jumps.
 const JUMP_MS_MAX: u64 = 600_000;
+
+/// How likely the operator confirms a jump of the clock in a step.
+const CLOCK_CONFIRMED: f64 = 0.02;
 
 /// How long a world goes on.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +155,10 @@ impl World {
         BEGIN.after(self.elapsed).after(self.jumped)
     }
 
+    fn clocks(&self) -> Now {
+        Now { wall: self.now(), elapsed: self.elapsed }
+    }
+
     /// Founds the exchange and enrols everybody, without any trouble.
     fn set_up(&mut self) -> Checked {
         self.start()?;
@@ -231,7 +238,7 @@ impl World {
 
     /// Lets the core work and the journal commit until there is nothing left to do.
     fn settle(&mut self) -> Checked {
-        let now = self.now();
+        let now = self.clocks();
         let Some(running) = &mut self.running else { return Ok(()) };
         while running.stepper.has_work(now) || !running.stepper.is_settled() {
             running.stepper.work(now);
@@ -310,7 +317,7 @@ impl World {
 
     /// The core and the journal have their turn.
     fn run_exchange(&mut self) -> Checked {
-        let (now, waits) = (self.now(), comes(&mut self.rng, self.plan.core_waits));
+        let (now, waits) = (self.clocks(), comes(&mut self.rng, self.plan.core_waits));
         let Some(running) = &mut self.running else { return Ok(()) };
         running.pipes.end_lost_sessions(self.elapsed);
         if !waits {
@@ -334,7 +341,7 @@ impl World {
         }
         // The note is written beside the journal now and then.
         if self.rng.random_range(0..4) == 0 {
-            self.note = Note { alive_at: now, head: running.stepper.head() };
+            self.note = Note { alive_at: now.wall, head: running.stepper.head() };
         }
         Ok(())
     }
@@ -348,10 +355,17 @@ impl World {
             self.jumped =
                 if rng.random_bool(0.5) { self.jumped.plus(by) } else { DurationNs::ZERO };
         }
-        if comes(&mut self.rng, plan.halts) {
+        // The operator confirms a jump sooner or later, also one that a crash came after.
+        let jumped = |stepper: &Stepper<_>| match plan.halts {
+            0 => stepper.exchange().is_halted(),
+            _ => stepper.has_clock_jumped(),
+        };
+        let has_jumped = self.running.as_ref().is_some_and(|running| jumped(&running.stepper));
+        let confirms = has_jumped && self.rng.random_bool(CLOCK_CONFIRMED);
+        if comes(&mut self.rng, plan.halts) || confirms {
             let unique = u128::from(self.step) | 1 << 78;
             let (client_id, capability) = (ClientId::from_parts(self.now(), unique), None);
-            let command = match self.rng.random_bool(0.4) {
+            let command = match !confirms && self.rng.random_bool(0.4) {
                 true => Command::Halt(Halt { client_id, capability }),
                 false => Command::Reopen(Reopen { client_id, capability }),
             };
@@ -497,7 +511,7 @@ impl World {
         };
         let consumer: Arc<dyn Consumer> = self.observer.clone();
         let (journal, of) = (self.disk.open(), (found, self.note));
-        let started = Stepper::start(journal, inbox.clone(), consumer, of, self.now());
+        let started = Stepper::start(journal, inbox.clone(), consumer, of, self.clocks());
         let stepper = ready(started).map_err(|error| format!("it does not start: {error}"))?;
         self.check_published()?;
         self.observer.lock().auditor.recovered()?;

@@ -140,7 +140,8 @@ impl UnderTest {
             settings: Settings::fee(10_000),
         };
         let layout = Layout::Thread;
-        let config = SequencerConfig { layout, found, alive: None, snapshots: None };
+        let config =
+            SequencerConfig { layout, found, alive: None, snapshots: None, quarantine: None };
         let journal = place.open().await?;
         let sequencer = Sequencer::start(config, journal, inbox, watch.clone()).await?;
         let (quotes, figures) = (Vec::new(), Figures::default());
