@@ -149,6 +149,7 @@ const EXTERNAL: &[(&str, External)] = &[
             "clap",
             "data-encoding",
             "ed25519-dalek",
+            "futures-core",
             "hdrhistogram",
             "mimalloc",
             "object_store",
