@@ -49,10 +49,13 @@ choice! {
     }
 }
 
+/// A number of which some bit means no member of the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a set of which every member is known")]
+struct UnknownBitsError;
+
 /// A set of [`Role`]s. As JSON: a list of names.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Archive, RkyvSerialize, RkyvDeserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Archive, RkyvSerialize)]
 #[rkyv(derive(Debug))]
 pub struct Roles(u8);
 
@@ -91,6 +94,21 @@ impl Roles {
     }
 }
 
+// Written by hand because not every byte is a set of roles.
+impl<D> RkyvDeserialize<Roles, D> for ArchivedRoles
+where
+    D: rkyv::rancor::Fallible + ?Sized,
+    D::Error: rkyv::rancor::Source,
+{
+    fn deserialize(&self, _: &mut D) -> Result<Roles, D::Error> {
+        let roles = Roles(self.0);
+        if roles.iter().fold(Roles::default(), Roles::with) == roles {
+            return Ok(roles);
+        }
+        rkyv::rancor::fail!(UnknownBitsError)
+    }
+}
+
 impl Serialize for Roles {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter())
@@ -123,9 +141,7 @@ impl Attribute {
 }
 
 /// A set of [`Attribute`]s. As JSON: a list of names.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Archive, RkyvSerialize, RkyvDeserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Archive, RkyvSerialize)]
 #[rkyv(derive(Debug))]
 pub struct Attributes(u32);
 
@@ -158,6 +174,21 @@ impl FromIterator<Attribute> for Attributes {
     }
 }
 
+// Written by hand because not every number is a set of attributes.
+impl<D> RkyvDeserialize<Attributes, D> for ArchivedAttributes
+where
+    D: rkyv::rancor::Fallible + ?Sized,
+    D::Error: rkyv::rancor::Source,
+{
+    fn deserialize(&self, _: &mut D) -> Result<Attributes, D::Error> {
+        let attributes = Attributes(self.0.to_native());
+        if attributes.iter().collect::<Attributes>() == attributes {
+            return Ok(attributes);
+        }
+        rkyv::rancor::fail!(UnknownBitsError)
+    }
+}
+
 impl Serialize for Attributes {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter())
@@ -167,5 +198,25 @@ impl Serialize for Attributes {
 impl<'de> Deserialize<'de> for Attributes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Vec::<Attribute>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rkyv::rancor::Failure;
+
+    use super::*;
+
+    #[test]
+    fn an_archive_holds_known_roles_and_attributes_only() {
+        for bit in 0..8 {
+            let bytes = rkyv::to_bytes::<Failure>(&Roles(1 << bit)).unwrap();
+            assert_eq!(rkyv::from_bytes::<Roles, Failure>(&bytes).is_ok(), bit < 4, "{bit}");
+        }
+        for bit in 0..32_usize {
+            let bytes = rkyv::to_bytes::<Failure>(&Attributes(1 << bit)).unwrap();
+            let known = bit < Attribute::ALL.len();
+            assert_eq!(rkyv::from_bytes::<Attributes, Failure>(&bytes).is_ok(), known, "{bit}");
+        }
     }
 }
