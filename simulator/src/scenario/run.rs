@@ -21,7 +21,8 @@ pub struct Scenario {
 impl Scenario {
     /// Returns the file as it should be: the commands, and what followed from them.
     pub fn golden(&self) -> String {
-        format!("{}---\n{}", self.commands, self.output)
+        let end = if self.commands.is_empty() || self.commands.ends_with('\n') { "" } else { "\n" };
+        format!("{}{end}---\n{}", self.commands, self.output)
     }
 
     /// Returns whether what followed is what was expected; without an expectation anything is.
@@ -60,4 +61,21 @@ fn split(text: &str) -> (&str, Option<String>) {
         start += line.len();
     }
     (text, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_followed_is_written_below_the_last_line_even_if_that_does_not_end() {
+        for (text, golden) in [
+            ("show acme", "show acme\n---\nbalance acme available=0.00 held=0.00 escrow=0.00\n"),
+            ("# nothing\n", "# nothing\n---\n"),
+            ("", "---\n"),
+        ] {
+            assert_eq!(run(text).unwrap().golden(), golden);
+            assert!(run(golden).unwrap().is_as_expected());
+        }
+    }
 }
