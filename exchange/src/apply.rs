@@ -51,6 +51,15 @@ impl Exchange {
         self.ledger.assert_balanced();
     }
 
+    /// Returns whether a command may be applied now: it has the next place, time does not go back, and
+    /// nothing is due before it.
+    pub fn is_next(&self, stamped: &Stamped) -> bool {
+        let Stamped { seq, ts_event, request } = stamped;
+        Some(*seq) == self.seq.checked_add(1)
+            && *ts_event >= self.clock.now
+            && (may_overtake_deadlines(&request.command) || !self.is_due(*ts_event))
+    }
+
     fn execute(&mut self, request: &Request, out: &mut Events<'_>) -> Result<(), RejectReason> {
         if request.agent == AgentId::EXCHANGE {
             return self.execute_own(&request.command, out);

@@ -277,7 +277,7 @@ fn apply(record: &Record, exchange: &mut Exchange, batch: &mut Batch) -> Result<
         let count = next.len();
         exchange.look_ahead(next.iter().map(|stamped| &stamped.request));
         for stamped in commands.by_ref().take(count) {
-            if stamped.seq != exchange.seq() + 1 || stamped.ts_event < exchange.now() {
+            if !exchange.is_next(&stamped) {
                 return Err(damaged("a command out of order"));
             }
             let mut out = batch.out();
