@@ -156,28 +156,12 @@ impl Snapshots {
         let bytes = fs::read(&path);
         let bytes =
             bytes.map_err(|source| SnapshotsError::Reading { path: path.clone(), source })?;
-        let damaged = |problem| SnapshotsError::Damaged { path: path.clone(), problem };
-        let header = Header::read(&bytes).ok_or_else(|| damaged("it has no header"))?;
-        if header.format != FORMAT {
-            return Err(SnapshotsError::OtherFormat { path, format: header.format });
+        let saved = Saved::from_bytes(&bytes, &path)?;
+        if saved.head.seq != seq {
+            let problem = "it is of another command than its name says";
+            return Err(SnapshotsError::Damaged { path, problem });
         }
-        let (header_bytes, rest) = bytes.split_at(HEADER_BYTES);
-        let parts = rest.split_at_checked(DIGEST_BYTES);
-        let (digest, payload) = parts.ok_or_else(|| damaged("it is cut off"))?;
-        if digest != digest_of(header_bytes, &[payload]) {
-            return Err(damaged("a wrong digest"));
-        }
-        let Header { rules_version, head, exchange, consumer, .. } = header;
-        if rules_version != RULES_VERSION {
-            return Err(SnapshotsError::OtherRules { path, rules_version });
-        }
-        if head.seq != seq {
-            return Err(damaged("it is of another command than its name says"));
-        }
-        let cut = usize::try_from(exchange).ok().and_then(|at| payload.split_at_checked(at));
-        let cut = cut.filter(|(_, after)| after.len() as u64 == consumer);
-        let (exchange, consumer) = cut.ok_or_else(|| damaged("wrong lengths"))?;
-        Ok(Saved { head, exchange: exchange.to_vec(), consumer: consumer.to_vec() })
+        Ok(saved)
     }
 
     /// Writes a snapshot durably, and reads it back.
@@ -262,6 +246,35 @@ impl Snapshots {
 }
 
 impl Saved {
+    /// Reads what a snapshot's file holds, and checks that every byte is as it was written. Errors name
+    /// the file.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotsError`].
+    pub fn from_bytes(bytes: &[u8], file: &Path) -> Result<Self, SnapshotsError> {
+        let path = || file.to_path_buf();
+        let damaged = |problem| SnapshotsError::Damaged { path: path(), problem };
+        let header = Header::read(bytes).ok_or_else(|| damaged("it has no header"))?;
+        let Header { format, rules_version, head, exchange, consumer } = header;
+        if format != FORMAT {
+            return Err(SnapshotsError::OtherFormat { path: path(), format });
+        }
+        let (header_bytes, rest) = bytes.split_at(HEADER_BYTES);
+        let parts = rest.split_at_checked(DIGEST_BYTES);
+        let (digest, payload) = parts.ok_or_else(|| damaged("it is cut off"))?;
+        if digest != digest_of(header_bytes, &[payload]) {
+            return Err(damaged("a wrong digest"));
+        }
+        if rules_version != RULES_VERSION {
+            return Err(SnapshotsError::OtherRules { path: path(), rules_version });
+        }
+        let cut = usize::try_from(exchange).ok().and_then(|at| payload.split_at_checked(at));
+        let cut = cut.filter(|(_, after)| after.len() as u64 == consumer);
+        let (exchange, consumer) = cut.ok_or_else(|| damaged("wrong lengths"))?;
+        Ok(Self { head, exchange: exchange.to_vec(), consumer: consumer.to_vec() })
+    }
+
     /// Makes the exchange anew.
     ///
     /// # Errors
