@@ -1,13 +1,14 @@
 //! Tests across the crates; see `tests/tests` and the scenarios in `tests/scenarios`.
 //!
-//! The library is what they share: a whole exchange in process, on loopback and any port, and a
-//! client that speaks bytes instead of messages.
+//! The library is what they share: a whole exchange in process, on loopback and any port, a client that
+//! speaks bytes instead of messages, and the fuzz targets.
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
     reason = "a test may stop at anything unexpected"
 )]
 
+pub mod fuzz;
 pub mod market;
 pub mod postgres;
 mod raw;
