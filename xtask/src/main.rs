@@ -1,4 +1,4 @@
-//! The front door for people who work on the exchange: `cargo xtask test | golden | db | bench | docs`.
+//! The front door for people who work on the exchange: `cargo xtask test | golden | db | faults | fuzz | bench | docs`.
 //!
 //! Every task prints the plain commands that it runs, so that nobody depends on this program. What
 //! it does *not* do: anything that the exchange needs in order to run. The rules of the house are
@@ -7,6 +7,7 @@
 mod command;
 mod docs;
 mod faults;
+mod fuzz;
 mod machine;
 #[cfg(test)]
 mod tidy;
@@ -32,6 +33,14 @@ enum Task {
         /// How many times as often as `cargo xtask test` does; 10 or 100 is the long form.
         #[arg(long, default_value_t = 1)]
         times: u64,
+    },
+    /// Lets libFuzzer try any bytes on the fuzz targets; takes a nightly toolchain and cargo-fuzz.
+    Fuzz {
+        /// Which target; without one, each in turn.
+        target: Option<String>,
+        /// How long, for each target.
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
     },
     /// Runs the benches, which print what they measured and under which conditions.
     Bench {
@@ -70,6 +79,7 @@ fn main() -> Result<()> {
             arguments.into_iter().fold(program, Command::arg).run()
         }
         Task::Faults { times } => faults::run(times),
+        Task::Fuzz { target, minutes } => fuzz::run(target.as_deref(), minutes),
         Task::Docs => docs::write(),
     }
 }
