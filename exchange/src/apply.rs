@@ -16,6 +16,7 @@ use crate::deadlines::Due;
 use crate::events::Events;
 use crate::exchange::Exchange;
 use crate::limits::DEADLINES_PER_STEP_MAX;
+use crate::operator::upgrade;
 
 // The condensed body of a command is part of the state: it must come out the same everywhere.
 const _: () = assert!(cfg!(target_endian = "little") && usize::BITS == 64);
@@ -101,6 +102,7 @@ impl Exchange {
             Command::AdvanceTime(_) => self.advance_time(out),
             Command::ProposeAllocation(c) => self.propose_allocation(AgentId::EXCHANGE, c, out),
             Command::Resume(c) => self.resume(c, out),
+            Command::Upgrade(c) => upgrade(c, out),
             // The clock has jumped, or come back.
             Command::Halt(c) => self.halt(c, out),
             Command::Reopen(c) => self.reopen(c, out),
@@ -166,7 +168,8 @@ impl Exchange {
             Command::Found(_)
             | Command::SessionLost(_)
             | Command::AdvanceTime(_)
-            | Command::Resume(_) => Err(RejectReason::NotPermitted),
+            | Command::Resume(_)
+            | Command::Upgrade(_) => Err(RejectReason::NotPermitted),
         }
     }
 
@@ -241,7 +244,7 @@ impl Exchange {
 
 /// The commands that come before what is due: those that make it take effect, or move it.
 fn may_overtake_deadlines(command: &Command) -> bool {
-    matches!(command, Command::AdvanceTime(_) | Command::Resume(_))
+    matches!(command, Command::AdvanceTime(_) | Command::Resume(_) | Command::Upgrade(_))
 }
 
 fn is_new_business(command: &Command) -> bool {

@@ -98,7 +98,8 @@ impl Exchange {
             | Command::Logon(_)
             | Command::SessionLost(_)
             | Command::AdvanceTime(_)
-            | Command::Resume(_) => {}
+            | Command::Resume(_)
+            | Command::Upgrade(_) => {}
         }
     }
 

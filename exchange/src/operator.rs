@@ -3,8 +3,8 @@
 use gavel_protocol::{
     AccountEnrolled, AccountId, AgentEnrolled, AgentId, Attributes, Bug, CapabilityId,
     CapabilityListed, Deposit, Deposited, EnrolAccount, EnrolAgent, Event, Found, Founded, Halt,
-    Halted, IdKind, ListCapability, Micros, PriceBandSet, PublicKey, RejectReason, Reopen,
-    Reopened, Resume, Resumed, Role, Roles, SetPriceBand,
+    Halted, IdKind, ListCapability, Micros, PriceBandSet, PublicKey, RULES_VERSION, RejectReason,
+    Reopen, Reopened, Resume, Resumed, Role, Roles, SetPriceBand, Upgrade, Upgraded,
 };
 use gavel_risk::{Fades, QuoteRate, Reputation};
 use gavel_settlement::LedgerError;
@@ -195,6 +195,16 @@ impl Exchange {
         let founding = self.founding.as_mut();
         founding.expect("invariant: nothing is enrolled before the founding").mint.next(kind)
     }
+}
+
+/// Notes that these rules apply from here on: the state is what the rules before have left.
+pub(crate) fn upgrade(c: &Upgrade, out: &mut Events<'_>) -> Result<(), RejectReason> {
+    let rules_version = c.rules_version;
+    if rules_version != RULES_VERSION {
+        return Err(RejectReason::NotPermitted);
+    }
+    out.push(Event::Upgraded(Upgraded { rules_version }));
+    Ok(())
 }
 
 /// Returns what a client is told when the ledger refuses.

@@ -266,6 +266,7 @@ impl Splitter<'_> {
                 self.public(StreamKey::Capability(e.capability), PublicEvent::PriceBandSet(*e));
             }
             Event::Resumed(e) => self.public(StreamKey::Exchange, PublicEvent::Resumed(*e)),
+            Event::Upgraded(e) => self.public(StreamKey::Exchange, PublicEvent::Upgraded(*e)),
             Event::SessionEnded(e) => edge.end_session(e.agent, e.session),
             Event::RfqOpened(e) => {
                 metrics.rfqs_opened.inc();

@@ -139,3 +139,23 @@ fn a_failing_sync_is_not_acknowledged() {
 fn a_full_disk_is_not_acknowledged() {
     a_disk_that_fails("room", "disk full");
 }
+
+/// Leaves an exchange that was stopped, for a build of other rules to go on with.
+#[test]
+fn what_is_stopped_has_a_snapshot_of_its_end() {
+    let mut served = Served::start_with(&["--snapshot-every", "100", "--keep-history"]);
+    let load = Load::start(&served);
+    wait_for(&served, &load, 300);
+    drop(load);
+    served.stop();
+    let listed = json(&gavel(&["snapshot", "--data", &served.data(), "--json"]));
+    let snapshots = listed["snapshots"].as_array().unwrap();
+    let verified = json(&gavel(&["verify", "--data", &served.data(), "--json"]));
+    assert!(snapshots.len() > 1, "{listed}");
+    assert_eq!(snapshots.last().unwrap()["seq"], verified["seq"], "{listed} {verified}");
+    if let Ok(to) = std::env::var("GAVEL_UPGRADE_FROM") {
+        drop(std::fs::remove_dir_all(&to));
+        let copied = Command::new("cp").arg("-r").arg(served.path()).arg(&to).status().unwrap();
+        assert!(copied.success());
+    }
+}

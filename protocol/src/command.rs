@@ -121,6 +121,8 @@ templates! {
         51 AdvanceTime(AdvanceTime),
         /// Continues after an outage. Never on the wire.
         52 Resume(Resume),
+        /// Goes on under other rules than before. Never on the wire.
+        53 Upgrade(Upgrade),
     }
 }
 
@@ -153,6 +155,7 @@ payloads!(
     SessionLost,
     AdvanceTime,
     Resume,
+    Upgrade,
 );
 
 record! {
@@ -462,6 +465,12 @@ record! {
         pub gap: DurationNs,
     }
 
+    /// Goes on under other rules than before.
+    pub struct Upgrade {
+        /// The rules from here on.
+        pub rules_version: u32,
+    }
+
     /// A signature over canonical bytes, as the protocol document defines them.
     pub struct Signature {
         /// How it was made.
@@ -607,7 +616,8 @@ impl Command {
             | Self::Logon(_)
             | Self::SessionLost(_)
             | Self::AdvanceTime(_)
-            | Self::Resume(_) => None,
+            | Self::Resume(_)
+            | Self::Upgrade(_) => None,
         }
     }
 
@@ -618,7 +628,8 @@ impl Command {
             | Self::Logon(_)
             | Self::SessionLost(_)
             | Self::AdvanceTime(_)
-            | Self::Resume(_) => false,
+            | Self::Resume(_)
+            | Self::Upgrade(_) => false,
             Self::OpenRfq(_)
             | Self::CancelRfq(_)
             | Self::PlaceQuote(_)

@@ -48,5 +48,9 @@ pub use template::{Direction, TEMPLATE_VERSION, Template};
 pub use terms::*;
 pub use time::{DurationNs, TimestampNs};
 
-/// The rules that this build applies. A journal is replayed only by a build of the same number.
-pub const RULES_VERSION: u32 = 3;
+/// The rules that this build applies. A journal is replayed only by a build of the same number. (The
+/// feature `next-rules` makes a build for the test of an upgrade.)
+pub const RULES_VERSION: u32 = if cfg!(feature = "next-rules") { 4 } else { 3 };
+
+/// The oldest rules that an exchange can be upgraded from: this build reads their snapshots.
+pub const RULES_UPGRADED_FROM: u32 = 3;

@@ -288,7 +288,8 @@ impl Command {
             | Self::Logon(_)
             | Self::SessionLost(_)
             | Self::AdvanceTime(_)
-            | Self::Resume(_) => None,
+            | Self::Resume(_)
+            | Self::Upgrade(_) => None,
         }
     }
 }

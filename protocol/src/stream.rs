@@ -12,7 +12,7 @@ use crate::event::{
     Awarded, CapabilityListed, ContractExpired, ContractSettled, ContractTakenOver,
     ContractVerified, Delivered, Halted, PriceBandSet, ProviderSuspended, QuoteCanceled, QuoteRef,
     Reopened, ReputationChanged, Resumed, RfqOpened, RfqResult, StandingQuoteCanceled,
-    StandingQuoteSet, WorkStarted, happened,
+    StandingQuoteSet, Upgraded, WorkStarted, happened,
 };
 use crate::ids::{AgentId, Digest, RfqId};
 use crate::money::Micros;
@@ -101,6 +101,8 @@ templates! {
         138 ProblemPosed(Box<ProblemPosed>),
         /// Bundles of its problem (topic: problems).
         139 ProblemBundles(Box<ProblemBundles>),
+        /// The exchange goes on under other rules (topic: the exchange).
+        140 Upgraded(Upgraded),
     }
 }
 
@@ -259,6 +261,7 @@ payloads!(
     Halted,
     Reopened,
     Resumed,
+    Upgraded,
     RfqTakenPublicly,
     PriceBandSet,
     Declined,

@@ -543,6 +543,7 @@ fn public_events() -> Vec<PublicEvent> {
                 account: 0,
             }],
         })),
+        PublicEvent::Upgraded(Upgraded { rules_version: 4 }),
     ]
 }
 
@@ -629,7 +630,7 @@ fn every_template_that_travels_has_a_sample() {
     ]
     .concat();
     // The exchange's own commands are in the journal only.
-    let own = 48..=52;
+    let own = 48..=53;
     let expected: Vec<u16> =
         travelling.iter().map(|t| t.id).filter(|id| !own.contains(id)).collect();
     assert_eq!(sampled, expected);

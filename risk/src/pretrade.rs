@@ -57,7 +57,8 @@ pub fn pretrade(command: &Command) -> Result<(), RejectReason> {
         | Command::Logon(_)
         | Command::SessionLost(_)
         | Command::AdvanceTime(_)
-        | Command::Resume(_) => Ok(()),
+        | Command::Resume(_)
+        | Command::Upgrade(_) => Ok(()),
     }
 }
 
@@ -108,7 +109,8 @@ pub fn permit(command: &Command, roles: Roles) -> Result<(), RejectReason> {
         Command::Found(_)
         | Command::SessionLost(_)
         | Command::AdvanceTime(_)
-        | Command::Resume(_) => false,
+        | Command::Resume(_)
+        | Command::Upgrade(_) => false,
     };
     if permitted { Ok(()) } else { Err(RejectReason::NotPermitted) }
 }

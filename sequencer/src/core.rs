@@ -83,11 +83,13 @@ impl Core {
         }
     }
 
-    /// Applies a request of the exchange itself, before anything of the inbox.
-    pub(crate) fn begin(&mut self, command: Command, now: Now, batch: &mut Batch) {
+    /// Applies requests of the exchange itself, before anything of the inbox.
+    pub(crate) fn begin(&mut self, commands: Vec<Command>, now: Now, batch: &mut Batch) {
         self.clock.look(now);
         let ts_event = self.ts_event(now);
-        self.apply(own(command), ts_event, batch);
+        for command in commands {
+            self.apply(own(command), ts_event, batch);
+        }
     }
 
     /// Returns when to look again at the latest, on the wall clock.

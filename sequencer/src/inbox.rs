@@ -103,7 +103,8 @@ impl Lane {
             | Command::Reopen(_)
             | Command::Found(_)
             | Command::AdvanceTime(_)
-            | Command::Resume(_) => Self::Operator,
+            | Command::Resume(_)
+            | Command::Upgrade(_) => Self::Operator,
             Command::CancelRfq(_)
             | Command::CancelQuote(_)
             | Command::CancelStandingQuote(_)

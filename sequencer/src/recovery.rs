@@ -31,7 +31,8 @@ pub enum RecoveryError {
     /// A record needs another build.
     #[error(
         "commands {first_seq} to {last_seq} were applied under rules version {rules_version}, this \
-         build applies version {RULES_VERSION}: use a build of that version"
+         build applies version {RULES_VERSION}: use a build of that version. Once that one has stopped \
+         it, this one goes on from its last snapshot"
     )]
     OtherRules {
         /// The record's first command.
@@ -105,6 +106,8 @@ pub struct Replayed {
     pub head: Head,
     /// How many records were replayed.
     pub records: u64,
+    /// The rules that brought it about.
+    pub rules_version: u32,
 }
 
 /// Replays a journal from its beginning, verifying each record, and shows each to `visit`.
@@ -170,21 +173,22 @@ pub struct Replayer {
     exchange: Exchange,
     head: Head,
     records: u64,
+    rules_version: u32,
     condenser: Condenser,
     batch: Batch,
 }
 
 impl Default for Replayer {
     fn default() -> Self {
-        Self::new(Exchange::new(), Head::EMPTY)
+        Self::new(Exchange::new(), Head::EMPTY, RULES_VERSION)
     }
 }
 
 impl Replayer {
-    /// Continues `exchange`, which is as it was when the journal ended with `head`.
-    pub fn new(exchange: Exchange, head: Head) -> Self {
+    /// Continues `exchange`, which is what these rules had made of it when the journal ended with `head`.
+    pub fn new(exchange: Exchange, head: Head, rules_version: u32) -> Self {
         let (condenser, batch) = (Condenser::default(), Batch::default());
-        Self { exchange, head, records: 0, condenser, batch }
+        Self { exchange, head, records: 0, rules_version, condenser, batch }
     }
 
     /// Applies the next record.
@@ -209,6 +213,7 @@ impl Replayer {
         }
         self.head = record.head();
         self.records += 1;
+        self.rules_version = record.rules_version;
         Ok(())
     }
 
@@ -234,8 +239,8 @@ impl Replayer {
 
     /// Returns what it has come to.
     pub fn into_replayed(self) -> Replayed {
-        let Self { exchange, head, records, .. } = self;
-        Replayed { exchange, head, records }
+        let Self { exchange, head, records, rules_version, .. } = self;
+        Replayed { exchange, head, records, rules_version }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The way back: the newest snapshot that is whole and of this journal, and the journal after it.
 
+use gavel_protocol::RULES_VERSION;
+
 use crate::journal::{Head, Journal, JournalReader, Through};
 use crate::publish::Consumer;
 use crate::recovery::{RecoveryError, Replayed, Replayer, replay_from};
@@ -39,11 +41,11 @@ pub async fn make_snapshot<J: Journal>(
     snapshots: &Snapshots,
     consumer: &dyn Consumer,
 ) -> Result<u64, RecoveryError> {
-    let Replayed { exchange, head, .. } =
+    let Replayed { exchange, head, rules_version, .. } =
         recover(journal, noted, Some(snapshots), consumer).await?;
-    if head.seq > 0 {
-        let exchange = exchange.snapshot().to_bytes();
-        snapshots.write(&Saved { head, exchange, consumer: consumer.snapshot() })?;
+    // Of other rules there is one already: an upgrade goes on from it.
+    if head.seq > 0 && rules_version == RULES_VERSION {
+        snapshots.write(&Saved::of(&exchange, head, consumer))?;
     }
     Ok(head.seq)
 }
@@ -109,6 +111,10 @@ async fn continued(
     if record.head() != saved.head && !record.follows(&saved.head) {
         return Ok(Err(SnapshotsError::OtherJournal { seq }));
     }
+    if !goes_on_from(&saved, journal).await? {
+        let (path, rules_version) = (snapshots.path(seq), saved.rules_version);
+        return Ok(Err(SnapshotsError::OtherRules { path, rules_version }));
+    }
     let Ok(exchange) = saved.exchange() else {
         let (path, problem) = (snapshots.path(seq), "it holds no exchange");
         return Ok(Err(SnapshotsError::Damaged { path, problem }));
@@ -116,7 +122,20 @@ async fn continued(
     if let Err(source) = consumer.restore(&saved.consumer) {
         return Ok(Err(SnapshotsError::Restoring { seq, source }));
     }
-    Ok(Ok(Replayer::new(exchange, saved.head)))
+    Ok(Ok(Replayer::new(exchange, saved.head, saved.rules_version)))
+}
+
+/// Returns whether these rules go on from a snapshot: it was made under them, or under older ones and
+/// is where those ended.
+async fn goes_on_from(
+    saved: &Saved,
+    journal: &mut dyn JournalReader,
+) -> Result<bool, RecoveryError> {
+    if saved.rules_version == RULES_VERSION {
+        return Ok(true);
+    }
+    let next = journal.read_after(saved.head.seq).await?;
+    Ok(next.is_none_or(|record| record.is_upgrade()))
 }
 
 /// Writes an error with its causes.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::sync::Parker;
 use gavel_exchange::{Exchange, StateHash};
-use gavel_protocol::{Command, DurationNs, Found, Resume, TimestampNs};
+use gavel_protocol::{Command, DurationNs, Found, RULES_VERSION, Resume, TimestampNs, Upgrade};
 use tokio::sync::Notify;
 
 use crate::alive::{Alive, last_note};
@@ -211,8 +211,9 @@ impl Sequencer {
         let note = config.alive.as_deref().and_then(last_note).unwrap_or_default();
         let snapshots = config.snapshots.as_ref().map(|config| Snapshots::new(&config.folder));
         let recovered = recover(&mut journal, note.head, snapshots.as_ref(), &*consumer);
-        let Replayed { exchange, head, .. } = recovered.await?;
-        let first = first_command(&exchange, config.found, note.alive_at, wall_clock());
+        let recovered = recovered.await?;
+        let first = first_commands(&recovered, config.found, note.alive_at, wall_clock());
+        let Replayed { exchange, head, .. } = recovered;
         let quarantine = config.quarantine.as_deref().map(Quarantine::read).transpose();
         let quarantine = quarantine.map_err(StartError::Quarantine)?.unwrap_or_default();
         inbox.set_quarantine(quarantine.clone());
@@ -278,16 +279,22 @@ async fn join<T: Send + 'static>(thread: JoinHandle<T>) -> Option<T> {
 }
 
 /// Returns what the exchange itself asks for at start.
-pub(crate) fn first_command(
-    exchange: &Exchange,
+pub(crate) fn first_commands(
+    recovered: &Replayed,
     found: Found,
     last_alive: TimestampNs,
     now: TimestampNs,
-) -> Command {
+) -> Vec<Command> {
+    let Replayed { exchange, rules_version: before, .. } = recovered;
     let away_since = last_alive.max(exchange.now());
+    let resume = Command::Resume(Resume { gap: now.since(away_since) });
     match exchange.seq() {
-        0 => Command::Found(Box::new(found)),
-        _ => Command::Resume(Resume { gap: now.since(away_since) }),
+        0 => vec![Command::Found(Box::new(found))],
+        _ if *before == RULES_VERSION => vec![resume],
+        _ => {
+            tracing::warn!(before, RULES_VERSION, "the exchange is upgraded to other rules");
+            vec![Command::Upgrade(Upgrade { rules_version: RULES_VERSION }), resume]
+        }
     }
 }
 
@@ -322,7 +329,7 @@ enum Progress {
 impl Loops {
     fn start_thread<J: Journal>(
         mut self,
-        first: Command,
+        first: Vec<Command>,
         journal: J,
         head: Head,
     ) -> Result<(RunningCore, JoinHandle<()>), StartError> {
@@ -350,7 +357,7 @@ impl Loops {
 
     fn start_inline<J: Journal>(
         mut self,
-        first: Command,
+        first: Vec<Command>,
         journal: J,
         head: Head,
     ) -> Result<(RunningCore, JoinHandle<()>), StartError> {
@@ -395,8 +402,8 @@ impl Loops {
         Ok((outlet, thread.map_err(StartError::Spawning)?))
     }
 
-    /// Applies the exchange's own first request.
-    fn begin(&mut self, first: Command, outlet: &mut Outlet) {
+    /// Applies the exchange's own first requests.
+    fn begin(&mut self, first: Vec<Command>, outlet: &mut Outlet) {
         let mut batch = outlet.emptied.recv().expect("batches were put there by the start");
         self.core.begin(first, self.now(), &mut batch);
         outlet.seal(batch);

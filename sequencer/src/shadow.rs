@@ -189,9 +189,8 @@ impl Work {
         let head = replayer.head();
         let is_there = self.snapshots.read(head.seq).is_ok_and(|saved| saved.head == head);
         if !is_there {
-            let exchange = replayer.exchange().snapshot().to_bytes();
+            let saved = Saved::of(replayer.exchange(), head, &*consumer);
             drop(replayer);
-            let saved = Saved { head, exchange, consumer: consumer.snapshot() };
             // Not logged: when it is due depends on how many sealed quotes there are.
             self.snapshots.write(&saved)?;
         }

@@ -11,10 +11,10 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use gavel_exchange::{Exchange, Snapshot};
-use gavel_protocol::{Digest, RULES_VERSION};
+use gavel_protocol::{Digest, RULES_UPGRADED_FROM, RULES_VERSION};
 
 use crate::journal::Head;
-use crate::publish::RestoreError;
+use crate::publish::{Consumer, RestoreError};
 
 /// What a file begins with.
 const MAGIC: [u8; 8] = *b"gavelsnp";
@@ -39,6 +39,8 @@ pub struct Snapshots {
 pub struct Saved {
     /// Where the journal ended when it was as it is here.
     pub head: Head,
+    /// The rules that brought it about.
+    pub rules_version: u32,
     /// The exchange: a [`Snapshot`] as bytes.
     pub exchange: Vec<u8>,
     /// What the consumer saved.
@@ -218,13 +220,14 @@ impl Snapshots {
         let mut good = Vec::new();
         for seq in self.list()? {
             match self.read(seq) {
-                Ok(_) => good.push(seq),
+                Ok(saved) if saved.rules_version == RULES_VERSION => good.push(seq),
                 Err(error @ SnapshotsError::Damaged { .. }) => {
                     tracing::warn!(%error, "it is deleted");
                     delete(&self.path(seq))?;
                 }
                 // Another build's: for that build.
-                Err(SnapshotsError::OtherRules { .. } | SnapshotsError::OtherFormat { .. }) => {}
+                Ok(_)
+                | Err(SnapshotsError::OtherRules { .. } | SnapshotsError::OtherFormat { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -246,6 +249,12 @@ impl Snapshots {
 }
 
 impl Saved {
+    /// Saves an exchange as it was when the journal ended with `head`, and its consumer.
+    pub fn of(exchange: &Exchange, head: Head, consumer: &dyn Consumer) -> Self {
+        let (exchange, consumer) = (exchange.snapshot().to_bytes(), consumer.snapshot());
+        Self { head, rules_version: RULES_VERSION, exchange, consumer }
+    }
+
     /// Reads what a snapshot's file holds, and checks that every byte is as it was written. Errors name
     /// the file.
     ///
@@ -266,13 +275,13 @@ impl Saved {
         if digest != digest_of(header_bytes, &[payload]) {
             return Err(damaged("a wrong digest"));
         }
-        if rules_version != RULES_VERSION {
+        if !(RULES_UPGRADED_FROM..=RULES_VERSION).contains(&rules_version) {
             return Err(SnapshotsError::OtherRules { path: path(), rules_version });
         }
         let cut = usize::try_from(exchange).ok().and_then(|at| payload.split_at_checked(at));
         let cut = cut.filter(|(_, after)| after.len() as u64 == consumer);
         let (exchange, consumer) = cut.ok_or_else(|| damaged("wrong lengths"))?;
-        Ok(Self { head, exchange: exchange.to_vec(), consumer: consumer.to_vec() })
+        Ok(Self { head, rules_version, exchange: exchange.to_vec(), consumer: consumer.to_vec() })
     }
 
     /// Makes the exchange anew.
@@ -330,7 +339,7 @@ impl Header {
     fn of(saved: &Saved) -> Self {
         Self {
             format: FORMAT,
-            rules_version: RULES_VERSION,
+            rules_version: saved.rules_version,
             head: saved.head,
             exchange: saved.exchange.len() as u64,
             consumer: saved.consumer.len() as u64,
@@ -375,7 +384,7 @@ mod tests {
     fn saved(seq: u64) -> Saved {
         let head = Head { seq, chain: Digest::new([7; 32]) };
         let exchange = Exchange::new().snapshot().to_bytes();
-        Saved { head, exchange, consumer: vec![1, 2, 3] }
+        Saved { head, rules_version: RULES_VERSION, exchange, consumer: vec![1, 2, 3] }
     }
 
     fn some() -> (tempfile::TempDir, Snapshots) {

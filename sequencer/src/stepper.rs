@@ -16,9 +16,9 @@ use crate::journal::{Head, Journal, JournalError};
 use crate::limits::BATCHES_IN_FLIGHT_MAX;
 use crate::publish::Consumer;
 use crate::quarantine::Quarantine;
-use crate::recovery::{RecoveryError, Replayed};
+use crate::recovery::RecoveryError;
 use crate::restart::recover;
-use crate::run::first_command;
+use crate::run::first_commands;
 use crate::writer::Committer;
 
 /// See the module.
@@ -47,10 +47,10 @@ impl<J: Journal> Stepper<J> {
         now: Now,
     ) -> Result<Self, RecoveryError> {
         let recovered = recover(&mut journal, note.head, None, &*consumer).await?;
-        let Replayed { exchange, head, .. } = recovered;
-        let first = first_command(&exchange, found, note.alive_at, now.wall);
+        let head = recovered.head;
+        let first = first_commands(&recovered, found, note.alive_at, now.wall);
         let mut stepper = Self {
-            core: Core::new(exchange, inbox, Quarantine::default()),
+            core: Core::new(recovered.exchange, inbox, Quarantine::default()),
             committer: Committer::new(journal, head),
             consumer,
             sealed: VecDeque::with_capacity(BATCHES_IN_FLIGHT_MAX),

@@ -205,7 +205,8 @@ async fn apply_next(book: &mut Book, deltas: &mut EventStream) {
         PublicEvent::CapabilityListed(_)
         | PublicEvent::ProblemPosed(_)
         | PublicEvent::ProblemBundles(_)
-        | PublicEvent::Resumed(_) => {
+        | PublicEvent::Resumed(_)
+        | PublicEvent::Upgraded(_) => {
             panic!("{event:?} does not belong to a capability's stream")
         }
     }

@@ -28,12 +28,21 @@ pub fn run(times: u64) -> Result<()> {
     if table.exists() {
         fs::remove_file(&table).with_context(|| format!("removing {}", table.display()))?;
     }
+    // First the build that everybody has: what it leaves at the end is upgraded by the other.
+    let left = machine::target_directory()?.join("upgrade-from");
+    Command::cargo("test --locked -p gavel --test faults")
+        .env("GAVEL_FAULTS_TABLE", &table)
+        .env("GAVEL_UPGRADE_FROM", &left)
+        .env("GAVEL_KILLS", (KILLS * times).to_string())
+        .run()?;
     let worlds = Command::cargo(
-        "test --profile world --locked -p gavel-simulator -p gavel-sequencer \
-         --features gavel-simulator/planted,gavel-simulator/small-tables --test planted --test worlds --test torn",
+        "test --profile world --locked -p gavel-simulator -p gavel-sequencer --features \
+         gavel-simulator/planted,gavel-simulator/small-tables,gavel-simulator/next-rules \
+         --test planted --test worlds --test torn --test upgrade",
     );
     let worlds = worlds
         .env("GAVEL_FAULTS_TABLE", &table)
+        .env("GAVEL_UPGRADE_FROM", &left)
         .env("GAVEL_WORLDS", (WORLDS * times).to_string())
         .env("GAVEL_WORLD_COMMANDS", COMMANDS_PER_WORLD.to_string())
         .env("GAVEL_CUTS", CUTS.to_string())
@@ -42,10 +51,6 @@ pub fn run(times: u64) -> Result<()> {
         .env("RUST_BACKTRACE", "0");
     let in_memory = Path::new(IN_MEMORY).is_dir();
     if in_memory { worlds.env("TMPDIR", IN_MEMORY) } else { worlds }.run()?;
-    Command::cargo("test --locked -p gavel --test faults")
-        .env("GAVEL_FAULTS_TABLE", &table)
-        .env("GAVEL_KILLS", (KILLS * times).to_string())
-        .run()?;
     let rows =
         fs::read_to_string(&table).with_context(|| format!("reading {}", table.display()))?;
     say("| fault | acknowledged, or refused | lost | replay hash equal |");

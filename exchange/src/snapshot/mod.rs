@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use gavel_matcher::Dutch;
 use gavel_protocol::{
     AccountId, AgentId, ContractId, Currency, Digest, DurationNs, Name, OfferEnvelope,
-    RULES_VERSION, RfqId, Settings, TimestampNs,
+    RULES_UPGRADED_FROM, RULES_VERSION, RfqId, Settings, TimestampNs,
 };
 use gavel_risk::Exposure;
 use gavel_settlement::{Balance, Contract, Hold};
@@ -114,7 +114,7 @@ impl Snapshot {
         let snapshot = rkyv::from_bytes::<Self, rkyv::rancor::Failure>(bytes);
         let snapshot = snapshot.map_err(|_| SnapshotError::Damaged)?;
         match snapshot.rules_version {
-            RULES_VERSION => Ok(snapshot),
+            RULES_UPGRADED_FROM..=RULES_VERSION => Ok(snapshot),
             other => Err(SnapshotError::OtherRules(other)),
         }
     }

@@ -138,7 +138,7 @@ impl Checks {
     }
 
     fn compare(&self, seq: u64, replayer: &Replayer, edge: &FanOut) -> anyhow::Result<()> {
-        let Saved { head, exchange, consumer } = self.snapshots.read(seq)?;
+        let Saved { head, exchange, consumer, .. } = self.snapshots.read(seq)?;
         if head != replayer.head() {
             bail!("the snapshot of command {seq} is not of this journal");
         }

@@ -153,6 +153,8 @@ pub enum Event {
     TimeAdvanced(TimeAdvanced),
     /// The exchange continues after an outage.
     Resumed(Resumed),
+    /// The exchange goes on under other rules.
+    Upgraded(Upgraded),
 }
 
 /// What an accepted command brought about: enough to answer it, and to answer it again.
@@ -266,7 +268,8 @@ impl Event {
             | Self::ContractExpired(_)
             | Self::Moved(_)
             | Self::TimeAdvanced(_)
-            | Self::Resumed(_) => Outcome::Done,
+            | Self::Resumed(_)
+            | Self::Upgraded(_) => Outcome::Done,
         })
     }
 }

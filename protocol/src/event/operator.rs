@@ -183,6 +183,12 @@ happened! {
         /// Sessions that counted as lost.
         pub sessions_lost: u32,
     }
+
+    /// The exchange goes on under other rules.
+    pub struct Upgraded {
+        /// The rules from here on.
+        pub rules_version: u32,
+    }
 }
 
 choice! {

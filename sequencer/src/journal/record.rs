@@ -1,6 +1,6 @@
 //! Records: how commands and what they caused become bytes and hashes.
 
-use gavel_protocol::{Digest, RULES_VERSION, Stamped};
+use gavel_protocol::{Command, Digest, RULES_VERSION, Stamped};
 use rkyv::Serialize;
 use rkyv::api::low::{LowSerializer, from_bytes, to_bytes_in_with_alloc};
 use rkyv::rancor::Failure;
@@ -63,6 +63,14 @@ impl Record {
         self.first_seq == head.seq + 1
             && self.last_seq >= self.first_seq
             && self.chain == self.computed_chain(&head.chain)
+    }
+
+    /// Returns whether it begins with an upgrade to the rules of this build.
+    pub(crate) fn is_upgrade(&self) -> bool {
+        let first =
+            decode_commands(&self.commands).and_then(|commands| commands.into_iter().next());
+        let command = first.map(|stamped| stamped.request.command);
+        self.rules_version == RULES_VERSION && matches!(command, Some(Command::Upgrade(_)))
     }
 
     fn computed_checksum(&self) -> Digest {

@@ -149,7 +149,8 @@ fn way_of(event: &Event) -> Way {
         | Event::ContractTakenOver(_)
         | Event::ReputationChanged(_)
         | Event::ProviderSuspended(_)
-        | Event::Resumed(_) => Way::Open,
+        | Event::Resumed(_)
+        | Event::Upgraded(_) => Way::Open,
     }
 }
 

@@ -230,7 +230,8 @@ impl Rows {
             | Event::Rejected(_)
             | Event::Repeated(_)
             | Event::TimeAdvanced(_)
-            | Event::Resumed(_) => {}
+            | Event::Resumed(_)
+            | Event::Upgraded(_) => {}
         }
     }
 

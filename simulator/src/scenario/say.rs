@@ -253,6 +253,7 @@ fn line(names: &Names, what: &str, event: &Event) -> Option<String> {
         Event::ContractExpired(e) => format!("expired {}", names.contract(e.contract)),
         Event::SessionEnded(e) => format!("session_ended {}", names.agent(e.agent)),
         Event::Resumed(e) => format!("resumed sessions_lost={}", e.sessions_lost),
+        Event::Upgraded(e) => format!("upgraded rules_version={}", e.rules_version),
         Event::ClearingStarted(_)
         | Event::AllocationProposed(_)
         | Event::RfqCleared(_)

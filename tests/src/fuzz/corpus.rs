@@ -14,7 +14,7 @@ use gavel_protocol::{
     Topic, Unsubscribe,
 };
 use gavel_sequencer::journal::{Head, encode_command};
-use gavel_sequencer::{Consumer as _, Saved, Snapshots};
+use gavel_sequencer::{Saved, Snapshots};
 use gavel_simulator::scenario;
 
 use super::Verdict;
@@ -295,9 +295,8 @@ fn saved() -> [(&'static str, Saved); 2] {
 }
 
 fn saved_of(stage: &Stage) -> Saved {
-    let exchange = stage.exchange().snapshot().to_bytes();
     let head = stage.records().last().map_or(Head::EMPTY, gavel_sequencer::journal::Record::head);
-    Saved { head, exchange, consumer: stage.fan_out().snapshot() }
+    Saved::of(stage.exchange(), head, stage.fan_out())
 }
 
 pub(super) fn snapshot() -> Vec<Seed> {

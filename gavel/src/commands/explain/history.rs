@@ -220,7 +220,8 @@ impl History {
             | Event::Rejected(_)
             | Event::Repeated(_)
             | Event::TimeAdvanced(_)
-            | Event::Resumed(_) => return None,
+            | Event::Resumed(_)
+            | Event::Upgraded(_) => return None,
         };
         Some(rfq == self.rfq)
     }

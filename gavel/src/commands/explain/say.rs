@@ -114,6 +114,9 @@ fn said(event: &Event, view: &View<'_>, names: &Names) -> Option<(&'static str, 
             let seconds = seconds(e.gap.nanos());
             ("resumed", format!("the exchange was away: deadlines move by {seconds} s"))
         }
+        Event::Upgraded(e) => {
+            ("upgraded", format!("the rules are those of version {}", e.rules_version))
+        }
         Event::Founded(_)
         | Event::BundlesPosed(_)
         | Event::AccountEnrolled(_)

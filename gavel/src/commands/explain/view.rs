@@ -177,6 +177,7 @@ fn is_public(what: &What) -> bool {
             | Event::Halted(_)
             | Event::Reopened(_)
             | Event::Resumed(_)
+            | Event::Upgraded(_)
     )
 }
 
@@ -251,6 +252,7 @@ fn is_own(what: &What, agent: AgentId) -> bool {
         | Event::Rejected(_)
         | Event::Repeated(_)
         | Event::TimeAdvanced(_)
-        | Event::Resumed(_) => false,
+        | Event::Resumed(_)
+        | Event::Upgraded(_) => false,
     }
 }

@@ -1,0 +1,151 @@
+//! An exchange that a build of other rules has stopped goes on under these: from the last snapshot that
+//! build made, and from nothing else.
+//!
+//! `cargo xtask faults` lets the one build leave a data directory, and runs this with the other.
+#![cfg(feature = "next-rules")]
+#![allow(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gavel_exchange::Exchange;
+use gavel_gateway::FanOut;
+use gavel_protocol::{
+    Command, Digest, Found, PublicKey, RULES_UPGRADED_FROM, RULES_VERSION, Settings,
+};
+use gavel_sequencer::journal::{Journal as _, Record, SqliteJournal, decode_commands};
+use gavel_sequencer::{
+    Inbox, Layout, RecoveryError, Replayed, Sequencer, SequencerConfig, SnapshotConfig, Snapshots,
+    StartError, last_note, recover, replay, start_at,
+};
+use tempfile::TempDir;
+
+/// A copy of what the other build has left.
+struct Left(TempDir);
+
+impl Left {
+    fn copy() -> Self {
+        let from = std::env::var("GAVEL_UPGRADE_FROM");
+        let from = PathBuf::from(from.expect("`cargo xtask faults` says where it is"));
+        let folder = tempfile::tempdir().unwrap();
+        for part in ["journal", "snapshots"] {
+            fs::create_dir(folder.path().join(part)).unwrap();
+            for entry in fs::read_dir(from.join(part)).unwrap() {
+                let entry = entry.unwrap();
+                fs::copy(entry.path(), folder.path().join(part).join(entry.file_name())).unwrap();
+            }
+        }
+        fs::copy(from.join("alive"), folder.path().join("alive")).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn snapshots(&self) -> Snapshots {
+        Snapshots::new(&self.path().join("snapshots"))
+    }
+
+    async fn journal(&self) -> SqliteJournal {
+        SqliteJournal::open(&self.path().join("journal")).await.unwrap()
+    }
+
+    async fn start(&self) -> Result<Sequencer, StartError> {
+        let found = Found {
+            name: "another".parse().unwrap(),
+            id_key: Digest::new([1; 32]),
+            operator_key: PublicKey::new([2; 32]),
+            settings: Settings::fee(0),
+        };
+        let snapshots = SnapshotConfig {
+            folder: self.path().join("snapshots"),
+            every: u64::MAX,
+            kept: 3,
+            keep_history: true,
+            consumer: || FanOut::new(),
+        };
+        let config = SequencerConfig {
+            layout: Layout::Thread,
+            found,
+            alive: Some(self.path().join("alive")),
+            snapshots: Some(snapshots),
+            quarantine: None,
+        };
+        Sequencer::start(config, self.journal().await, Inbox::new(), FanOut::new()).await
+    }
+
+    async fn recovered(&self) -> Replayed {
+        let (snapshots, edge) = (self.snapshots(), FanOut::new());
+        let noted = last_note(&self.path().join("alive")).unwrap().head;
+        recover(&mut self.journal().await, noted, Some(&snapshots), &*edge).await.unwrap()
+    }
+
+    /// Returns the records after the command `seq`.
+    async fn after(&self, seq: u64) -> Vec<Record> {
+        let (mut journal, mut seq, mut records) = (self.journal().await, seq, Vec::new());
+        while let Some(record) = journal.read_after(seq).await.unwrap() {
+            seq = record.last_seq;
+            records.push(record);
+        }
+        records
+    }
+}
+
+fn upgrades(records: &[Record]) -> usize {
+    let commands = records.iter().flat_map(|record| decode_commands(&record.commands).unwrap());
+    commands.filter(|c| matches!(c.request.command, Command::Upgrade(_))).count()
+}
+
+async fn run_once(left: &Left) -> Exchange {
+    left.start().await.unwrap().stop().await.unwrap()
+}
+
+#[tokio::test]
+async fn it_goes_on_from_the_last_snapshot_and_never_replays_across() {
+    let left = Left::copy();
+    let last = *left.snapshots().list().unwrap().last().unwrap();
+    let saved = left.snapshots().read(last).unwrap();
+    assert_eq!(saved.rules_version, RULES_UPGRADED_FROM);
+    assert!(left.after(last).await.is_empty(), "the other build was stopped, not killed");
+
+    let upgraded = run_once(&left).await;
+    let records = left.after(last).await;
+    assert!(records.iter().all(|record| record.rules_version == RULES_VERSION));
+    assert_eq!(upgrades(&records[..1]), 1, "it comes first");
+    assert_eq!(upgraded.trial_balance(), 0);
+    let before = saved.exchange().unwrap();
+    assert!(before.seq() == last && before.name().is_some());
+    assert_eq!(upgraded.name(), before.name(), "what was there is there");
+
+    // From then on it is an exchange of these rules, with a snapshot of its own.
+    let recovered = left.recovered().await;
+    assert_eq!(recovered.exchange.state_hash(), upgraded.state_hash());
+    run_once(&left).await;
+    assert_eq!(upgrades(&left.after(last).await), 1);
+
+    // The snapshot it went on from still leads to where it is, an older one or the beginning does not.
+    let (snapshots, edge) = (left.snapshots(), FanOut::new());
+    let start = start_at(&mut left.journal().await, &snapshots, last, &*edge).await;
+    assert_eq!(start.unwrap().head().seq, last);
+    let older = snapshots.list().unwrap()[0];
+    assert!(older < last, "the other build made more than one");
+    assert!(start_at(&mut left.journal().await, &snapshots, older, &*FanOut::new()).await.is_err());
+    let refused = replay(&mut left.journal().await, |_| {}).await.unwrap_err();
+    assert!(
+        matches!(refused, RecoveryError::OtherRules { rules_version, .. } if rules_version == RULES_UPGRADED_FROM),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn without_a_snapshot_of_the_end_it_asks_for_the_other_build() {
+    let left = Left::copy();
+    let last = *left.snapshots().list().unwrap().last().unwrap();
+    fs::remove_file(left.snapshots().path(last)).unwrap();
+    let before = left.after(0).await.len();
+    let Err(StartError::Recovering(refused)) = left.start().await else { panic!("it started") };
+    let text = refused.to_string();
+    assert!(text.contains(&format!("rules version {RULES_UPGRADED_FROM}")), "{text}");
+    assert_eq!(left.after(0).await.len(), before, "nothing was changed");
+}
