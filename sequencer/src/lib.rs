@@ -8,6 +8,7 @@ mod alive;
 mod batch;
 mod clock;
 mod core;
+mod follower;
 mod inbox;
 pub mod journal;
 pub mod limits;

@@ -85,5 +85,5 @@ pub const PROJECTION_STATEMENT_ROWS_MAX: usize = 256;
 /// How long a projection's database may take to answer before it counts as away.
 pub const PROJECTION_ANSWER_MAX: Duration = Duration::from_secs(60);
 
-/// How long a projection waits before it tries its database again.
-pub const PROJECTION_RETRY: Duration = Duration::from_secs(1);
+/// How long what follows a journal waits before it tries again to reach where it keeps things.
+pub const FOLLOWER_RETRY: Duration = Duration::from_secs(1);

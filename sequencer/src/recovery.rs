@@ -76,6 +76,16 @@ pub enum RecoveryError {
         #[source]
         source: Option<SnapshotsError>,
     },
+    /// The journal has no beginning, and everything is to be made again from there.
+    #[error(
+        "the journal begins with command {first_seq}: what came before is not kept any more, and \
+         would be needed. An exchange keeps everything that is run with --keep-history from its \
+         first start"
+    )]
+    HistoryGone {
+        /// The first command that the journal has.
+        first_seq: u64,
+    },
     /// The snapshots cannot be read.
     #[error("cannot read the snapshots")]
     Snapshots(#[from] SnapshotsError),

@@ -79,7 +79,7 @@ pub struct Status {
     head: Mutex<Head>,
     pub(crate) journal_lag_ns: AtomicU64,
     pub(crate) failed: AtomicBool,
-    /// Notified when there is more that is durable.
+    /// Wakes all who wait when there is more that is durable.
     pub(crate) more: Notify,
     /// Notified when another exchange has taken over.
     pub(crate) superseded: Notify,

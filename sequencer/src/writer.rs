@@ -112,7 +112,7 @@ impl<J: Journal> Writer<J> {
                 return;
             }
             self.status.set_durable(self.committer.head());
-            self.status.more.notify_one();
+            self.status.more.notify_waiters();
             for sealed in group.drain(..) {
                 self.publish(sealed);
             }

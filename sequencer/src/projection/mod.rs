@@ -6,8 +6,8 @@
 //! in order. What concerns a sealed quote comes when its RFQ is decided, and nothing before shows that
 //! there was anything.
 
-mod held;
 mod projector;
+mod quotes;
 mod rows;
 mod schema;
 mod tables;

@@ -1,19 +1,18 @@
-//! Follows a journal and keeps a projection up with it.
+//! Keeps a projection up with a journal.
 
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
-use tokio::sync::Notify;
+use gavel_protocol::{Event, Ranked};
 
-use super::held::Curtain;
+use super::quotes::add_quotes;
 use super::rows::Rows;
-use super::target::{Cursor, Found, ProjectionPlace, Target};
-use crate::journal::{AnyJournal, JournalError, JournalPlace, JournalReader, Whole};
-use crate::limits::{IDLE_WAKE_MAX, PROJECTION_ANSWER_MAX, PROJECTION_RETRY, PROJECTION_ROWS_MAX};
-use crate::recovery::{RecoveryError, Replayer};
+use super::target::{Found, ProjectionPlace, Target};
+use crate::follower::{At, Cursor, Follower, Following, Product, Receiver};
+use crate::journal::{AnyJournal, JournalError, JournalPlace, Whole};
+use crate::limits::{PROJECTION_ANSWER_MAX, PROJECTION_ROWS_MAX};
+use crate::recovery::RecoveryError;
 use crate::run::Status;
 
 /// Why a projection cannot be kept up.
@@ -52,31 +51,7 @@ pub struct Projection {
 }
 
 /// A projector on a thread of its own. Dropping it lets it go on; [`Projector::stop`] ends it.
-pub struct Projector {
-    stop: Arc<Stop>,
-    status: Arc<Status>,
-    thread: JoinHandle<()>,
-}
-
-/// Says that a projector is to stop.
-#[derive(Debug, Default)]
-struct Stop {
-    asked: AtomicBool,
-    now: Notify,
-}
-
-/// What follows a journal.
-struct Follower {
-    journal: Box<dyn JournalReader>,
-    replayer: Replayer,
-    curtain: Curtain,
-    rows: Rows,
-    place: ProjectionPlace,
-    /// None while the database is away.
-    target: Option<Target>,
-    /// What is in the database.
-    cursor: Cursor,
-}
+pub struct Projector(Following);
 
 impl Projection {
     /// Brings a projection up to the end of a journal: from where it is, or from the beginning.
@@ -89,13 +64,9 @@ impl Projection {
         place: &ProjectionPlace,
         rebuild: bool,
     ) -> Result<Self, ProjectionError> {
-        let mut follower = Follower::open(Box::new(Whole(journal)), place.clone(), rebuild).await?;
-        while follower.read().await? {
-            follower.commit().await?;
-        }
-        let Cursor { seq, position: events, .. } = follower.cursor;
-        follower.close().await;
-        Ok(Self { seq, events })
+        let tables = Tables { rebuild, ..Tables::new(place.clone()) };
+        let cursor = Follower::new(Box::new(Whole(journal)), tables).catch_up().await?;
+        Ok(Self { seq: cursor.seq, events: cursor.position })
     }
 }
 
@@ -110,170 +81,90 @@ impl Projector {
         place: ProjectionPlace,
         status: Arc<Status>,
     ) -> Result<Self, ProjectionError> {
-        let stop = Arc::new(Stop::default());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(ProjectionError::Spawning)?;
-        let run = {
-            let (stop, status) = (stop.clone(), status.clone());
-            move || {
-                if let Err(error) = runtime.block_on(follow(journal, place, &status, &stop)) {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(error, "nothing is projected any more; the exchange goes on");
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("projector".into()).spawn(run);
-        Ok(Self { stop, status, thread: thread.map_err(ProjectionError::Spawning)? })
+        let following = Following::start("projector", journal, Tables::new(place), status);
+        following.map(Self).map_err(ProjectionError::Spawning)
     }
 
     /// Lets it come to the end of the journal, unless its database is away, and ends it. To be called
     /// when nothing is appended any more. Waits.
     pub fn stop(self) {
-        self.stop.asked.store(true, Ordering::Release);
-        self.stop.now.notify_one();
-        self.status.more.notify_one();
-        if self.thread.join().is_err() {
-            tracing::error!("the projector has panicked");
-        }
+        self.0.stop();
     }
 }
 
-/// Follows a journal until it is to stop.
-async fn follow(
-    journal: JournalPlace,
+/// The tables of a projection, and the rows that are still to come into them.
+struct Tables {
     place: ProjectionPlace,
-    status: &Status,
-    stop: &Stop,
-) -> Result<(), ProjectionError> {
-    let journal = journal.reader().await?;
-    let mut follower = Follower::new(journal, place);
-    let mut is_away = false;
-    loop {
-        // Asked before the journal is read: what it had then is projected before the end.
-        let stopping = stop.asked.load(Ordering::Acquire);
-        let result = match follower.connect(false).await {
-            Ok(()) => match follower.read().await? {
-                true => follower.commit().await,
-                false if stopping => {
-                    follower.close().await;
-                    return Ok(());
-                }
-                false => {
-                    let more = status.more.notified();
-                    drop(tokio::time::timeout(IDLE_WAKE_MAX, more).await);
-                    Ok(())
-                }
-            },
-            Err(error) => Err(error),
-        };
-        match result {
-            Ok(()) if is_away => {
-                tracing::warn!("the projection's database is back");
-                is_away = false;
-            }
-            Ok(()) => {}
-            Err(ProjectionError::Database(_)) if stopping => return Ok(()),
-            Err(ProjectionError::Database(error)) => {
-                if !is_away {
-                    let lag = status.durable_seq().saturating_sub(follower.cursor.seq);
-                    tracing::warn!(%error, lag, "the projection's database is away; it is tried again");
-                    is_away = true;
-                }
-                follower.target = None;
-                drop(tokio::time::timeout(PROJECTION_RETRY, stop.now.notified()).await);
-            }
-            Err(error) => return Err(error),
+    /// Whether what is there is to be made anew.
+    rebuild: bool,
+    rows: Rows,
+    /// None while the database is away.
+    target: Option<Target>,
+}
+
+impl Tables {
+    fn new(place: ProjectionPlace) -> Self {
+        Self { place, rebuild: false, rows: Rows::new(), target: None }
+    }
+}
+
+impl Receiver for Tables {
+    fn receive(&mut self, at: At, event: &Event, ranking: &[Ranked]) {
+        self.rows.add_event(at, event, ranking);
+    }
+
+    fn receive_held(&mut self, held: &[(At, Event)]) {
+        add_quotes(held, &mut self.rows);
+        for (at, event) in held {
+            self.rows.add_event(*at, event, &[]);
         }
     }
 }
 
-impl Follower {
-    fn new(journal: Box<dyn JournalReader>, place: ProjectionPlace) -> Self {
-        let replayer = Replayer::default();
-        let cursor = Cursor { seq: 0, position: 0, chain: replayer.head().chain };
-        let (curtain, rows) = (Curtain::default(), Rows::new());
-        Self { journal, replayer, curtain, rows, place, target: None, cursor }
-    }
+impl Product for Tables {
+    type Error = ProjectionError;
 
-    async fn open(
-        journal: Box<dyn JournalReader>,
-        place: ProjectionPlace,
-        rebuild: bool,
-    ) -> Result<Self, ProjectionError> {
-        let mut follower = Self::new(journal, place);
-        follower.connect(rebuild).await?;
-        Ok(follower)
-    }
+    const STORE: &'static str = "the projection's database";
+    const OVER: &'static str = "nothing is projected any more";
 
-    /// Connects to the database, unless it is connected, and finds out how far the projection is.
-    async fn connect(&mut self, rebuild: bool) -> Result<(), ProjectionError> {
+    async fn connect(&mut self) -> Result<Option<Cursor>, ProjectionError> {
         if self.target.is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let mut target = in_time(Target::open(&self.place)).await?;
         let cursor = match in_time(target.found()).await? {
             Found::Nothing => in_time(target.make(false)).await?,
-            Found::OtherShape | Found::Cursor(_) if rebuild => in_time(target.make(true)).await?,
+            Found::OtherShape | Found::Cursor(_) if self.rebuild => {
+                in_time(target.make(true)).await?
+            }
             Found::Cursor(cursor) => cursor,
             Found::OtherShape => return Err(ProjectionError::OtherShape),
         };
+        self.rebuild = false;
         self.target = Some(target);
-        if cursor == self.reached() {
-            // What was under way when the database went is in it.
-            self.rows.clear();
-        } else if cursor.seq < self.cursor.seq || (self.reached().seq > 0 && cursor != self.cursor)
-        {
-            return Err(ProjectionError::NotOurs);
-        }
-        self.cursor = cursor;
-        if cursor.seq == 0 && self.reached().seq == 0 {
-            self.rows.clear();
-            self.rows.add_reasons();
-        }
-        Ok(())
+        Ok(Some(cursor))
     }
 
-    /// Returns how far it has read.
-    fn reached(&self) -> Cursor {
-        let head = self.replayer.head();
-        Cursor { seq: head.seq, position: self.curtain.position(), chain: head.chain }
-    }
-
-    /// Reads on, until there are rows enough or nothing more. Returns whether there is something to
-    /// commit.
-    async fn read(&mut self) -> Result<bool, ProjectionError> {
-        while self.rows.count() < PROJECTION_ROWS_MAX {
-            let seq = self.replayer.head().seq;
-            let Some(record) = self.journal.read_after(seq).await? else { break };
-            self.replayer.apply(&record)?;
-            let batch = self.replayer.batch();
-            self.curtain.pass(batch, &mut self.rows);
-            let reached = self.reached();
-            if reached.seq <= self.cursor.seq {
-                // It is in the tables; the replayer needs it to go on.
-                self.rows.clear();
-                if reached.seq == self.cursor.seq && reached != self.cursor {
-                    return Err(ProjectionError::NotOurs);
-                }
-            }
-        }
-        let reached = self.reached();
-        if reached.seq < self.cursor.seq {
-            return Err(ProjectionError::NotOurs);
-        }
-        Ok(reached.seq > self.cursor.seq)
-    }
-
-    /// Commits what was read.
-    async fn commit(&mut self) -> Result<(), ProjectionError> {
-        let to = self.reached();
-        let Some(target) = &mut self.target else { return Ok(()) };
-        if !in_time(target.add(&self.rows, &self.cursor, &to)).await? {
-            return Err(ProjectionError::NotOurs);
-        }
-        self.cursor = to;
+    fn begin(&mut self) {
         self.rows.clear();
-        Ok(())
+        self.rows.add_reasons();
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.count() >= PROJECTION_ROWS_MAX
+    }
+
+    fn forget(&mut self) {
+        self.rows.clear();
+    }
+
+    async fn keep(&mut self, from: &Cursor, to: &Cursor) -> Result<bool, ProjectionError> {
+        let target = self.target.as_mut().expect("it is connected before anything is kept");
+        in_time(target.add(&self.rows, from, to)).await
+    }
+
+    fn disconnect(&mut self) {
+        self.target = None;
     }
 
     async fn close(self) {
@@ -283,9 +174,14 @@ impl Follower {
         {
             tracing::debug!(%error, "cannot close the projection");
         }
-        if let Err(error) = self.journal.close().await {
-            tracing::debug!(%error, "cannot close the journal");
-        }
+    }
+
+    fn is_away(error: &ProjectionError) -> bool {
+        matches!(error, ProjectionError::Database(_))
+    }
+
+    fn not_ours() -> ProjectionError {
+        ProjectionError::NotOurs
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::schema::Table;
 use super::tables::{TABLES, TableId};
+use crate::follower::At;
 
 /// The value of one column of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,15 +25,6 @@ pub(super) struct Rows {
     /// By [`TableId`]; the values of a table's rows, row by row.
     tables: Vec<Vec<Value>>,
     count: usize,
-}
-
-/// Where and when what is written happened.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct At {
-    /// The place among all that is projected.
-    pub(super) position: i64,
-    /// When it happened.
-    pub(super) ts_event: TimestampNs,
 }
 
 impl Rows {

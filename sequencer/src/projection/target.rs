@@ -11,6 +11,7 @@ use sqlx::{
 use super::rows::{Rows, Value};
 use super::schema::{Dialect, READER, SCHEMA, Table};
 use super::tables::{TABLES, VIEWS};
+use crate::follower::Cursor;
 use crate::journal::PostgresAddress;
 use crate::limits::PROJECTION_STATEMENT_ROWS_MAX;
 
@@ -21,17 +22,6 @@ pub enum ProjectionPlace {
     Sqlite(PathBuf),
     /// On a server.
     Postgres(PostgresAddress),
-}
-
-/// How far a projection has come. It is moved with the rows, in the same transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cursor {
-    /// The last command that is in it.
-    pub(super) seq: u64,
-    /// The events that are in it.
-    pub(super) position: i64,
-    /// The journal's chain value after that command.
-    pub(super) chain: Digest,
 }
 
 /// A connection to a projection.
@@ -101,8 +91,7 @@ impl Target {
     pub(super) async fn make(&mut self, replaces: bool) -> Result<Cursor, sqlx::Error> {
         let dialect = self.dialect();
         let prefix = dialect.prefix();
-        let chain = Digest::new([0; 32]);
-        let shape = shape_of(dialect);
+        let (chain, shape) = (Cursor::START.chain, shape_of(dialect));
         let drop = if replaces { drop_all(dialect) } else { String::new() };
         let schema = match dialect {
             Dialect::Postgres => format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA};"),
@@ -118,7 +107,7 @@ impl Target {
         if dialect == Dialect::Postgres {
             self.run(&reader_role()).await?;
         }
-        Ok(Cursor { seq: 0, position: 0, chain })
+        Ok(Cursor::START)
     }
 
     /// Adds rows and moves the cursor, both or neither. Returns `false` if the cursor is not at `from`:

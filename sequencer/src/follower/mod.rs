@@ -1,0 +1,291 @@
+//! What follows a journal by itself and makes something else of the events: at its own pace, each event
+//! once and in order, and what is sealed only when it is decided.
+//!
+//! A follower takes nothing from the core, and nothing from the journal's thread but a wake. What it
+//! makes is kept together with how far it goes, so after a lost connection or a crash it goes on where
+//! it was.
+
+mod curtain;
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gavel_protocol::Digest;
+use tokio::sync::Notify;
+
+use crate::journal::{JournalError, JournalPlace, JournalReader};
+use crate::limits::{FOLLOWER_RETRY, IDLE_WAKE_MAX};
+use crate::recovery::{RecoveryError, Replayer};
+use crate::restart::text;
+use crate::run::Status;
+
+use curtain::Curtain;
+pub(crate) use curtain::{At, Receiver};
+
+/// How far what is made of the events goes. It is moved with that, in the same transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// The last command that is in it.
+    pub(crate) seq: u64,
+    /// The events that are in it.
+    pub(crate) position: i64,
+    /// The journal's chain value after that command.
+    pub(crate) chain: Digest,
+}
+
+impl Cursor {
+    /// Where everything begins.
+    pub(crate) const START: Self = Self { seq: 0, position: 0, chain: Digest::new([0; 32]) };
+}
+
+/// What is made of the events, and where it is kept.
+pub(crate) trait Product: Receiver {
+    /// Why it cannot be made.
+    type Error: Error + From<JournalError> + From<RecoveryError>;
+
+    /// What it is kept in, for the log.
+    const STORE: &'static str;
+    /// What is over if it cannot go on, for the log.
+    const OVER: &'static str;
+
+    /// Connects to where it is kept, and returns how far it goes; `None` if it was connected before.
+    async fn connect(&mut self) -> Result<Option<Cursor>, Self::Error>;
+
+    /// Takes note that the first event is still to come.
+    fn begin(&mut self) {}
+
+    /// Returns whether enough was received to be kept before there is more.
+    fn is_full(&self) -> bool;
+
+    /// Lets go of what was received and not kept.
+    fn forget(&mut self);
+
+    /// Keeps what was received and moves the cursor, both or neither. Returns `false` if the cursor is
+    /// not at `from`: somebody else has moved it.
+    async fn keep(&mut self, from: &Cursor, to: &Cursor) -> Result<bool, Self::Error>;
+
+    /// Does what is due once things are kept; at the last time everything is. Returns when it wants to be
+    /// asked again at the latest.
+    async fn tend(&mut self, _is_last: bool) -> Result<Duration, Self::Error> {
+        Ok(IDLE_WAKE_MAX)
+    }
+
+    /// Gives up the connection.
+    fn disconnect(&mut self);
+
+    /// Lets go of where it is kept.
+    async fn close(self);
+
+    /// Returns whether an error says that where it is kept is away, and may come back.
+    fn is_away(error: &Self::Error) -> bool;
+
+    /// Returns the error that says that what is kept is not of this journal, or not ours alone.
+    fn not_ours() -> Self::Error;
+}
+
+/// What follows a journal.
+pub(crate) struct Follower<P> {
+    journal: Box<dyn JournalReader>,
+    replayer: Replayer,
+    curtain: Curtain,
+    product: P,
+    /// What is kept.
+    cursor: Cursor,
+}
+
+impl<P: Product> Follower<P> {
+    /// Makes one that begins with the first command.
+    pub(crate) fn new(journal: Box<dyn JournalReader>, product: P) -> Self {
+        let (replayer, curtain) = (Replayer::default(), Curtain::default());
+        Self { journal, replayer, curtain, product, cursor: Cursor::START }
+    }
+
+    /// Keeps everything up to the end of the journal, and lets go of it. Returns how far that is.
+    pub(crate) async fn catch_up(mut self) -> Result<Cursor, P::Error> {
+        loop {
+            if self.step(true).await?.is_some() {
+                let cursor = self.cursor;
+                self.close().await;
+                return Ok(cursor);
+            }
+        }
+    }
+
+    /// Reads on and keeps what it has read. Once there is nothing more to read it does what is due, for
+    /// the last time or not, and returns for how long it can wait.
+    async fn step(&mut self, is_last: bool) -> Result<Option<Duration>, P::Error> {
+        self.connect().await?;
+        if self.read().await? {
+            self.keep().await?;
+            self.product.tend(false).await?;
+            return Ok(None);
+        }
+        self.product.tend(is_last).await.map(Some)
+    }
+
+    /// Connects to where the product is kept, unless it is connected, and finds out how far it goes.
+    async fn connect(&mut self) -> Result<(), P::Error> {
+        let Some(cursor) = self.product.connect().await? else { return Ok(()) };
+        let reached = self.reached();
+        if cursor == reached {
+            // What was under way when the connection was lost is kept.
+            self.product.forget();
+        } else if cursor.seq < self.cursor.seq || (reached.seq > 0 && cursor != self.cursor) {
+            return Err(P::not_ours());
+        }
+        self.cursor = cursor;
+        if cursor.seq == 0 && reached.seq == 0 {
+            self.product.begin();
+        }
+        Ok(())
+    }
+
+    /// Returns how far it has read.
+    fn reached(&self) -> Cursor {
+        let head = self.replayer.head();
+        Cursor { seq: head.seq, position: self.curtain.position(), chain: head.chain }
+    }
+
+    /// Reads on, until there is enough or nothing more. Returns whether there is something to keep.
+    async fn read(&mut self) -> Result<bool, P::Error> {
+        while !self.product.is_full() {
+            let seq = self.replayer.head().seq;
+            let Some(record) = self.journal.read_after(seq).await? else { break };
+            if seq == 0 && record.first_seq > 1 {
+                return Err(RecoveryError::HistoryGone { first_seq: record.first_seq }.into());
+            }
+            self.replayer.apply(&record)?;
+            self.curtain.pass(self.replayer.batch(), &mut self.product);
+            let reached = self.reached();
+            if reached.seq <= self.cursor.seq {
+                // It is kept; the replayer needs it to go on.
+                self.product.forget();
+                if reached.seq == self.cursor.seq && reached != self.cursor {
+                    return Err(P::not_ours());
+                }
+            }
+        }
+        let reached = self.reached();
+        if reached.seq < self.cursor.seq {
+            return Err(P::not_ours());
+        }
+        Ok(reached.seq > self.cursor.seq)
+    }
+
+    /// Keeps what was read.
+    async fn keep(&mut self) -> Result<(), P::Error> {
+        let to = self.reached();
+        if !self.product.keep(&self.cursor, &to).await? {
+            return Err(P::not_ours());
+        }
+        self.cursor = to;
+        self.product.forget();
+        Ok(())
+    }
+
+    async fn close(self) {
+        self.product.close().await;
+        if let Err(error) = self.journal.close().await {
+            tracing::debug!(%error, "cannot close the journal");
+        }
+    }
+}
+
+/// A follower of a running exchange, on a thread of its own. Dropping it lets it go on.
+pub(crate) struct Following {
+    stop: Arc<Stop>,
+    status: Arc<Status>,
+    thread: JoinHandle<()>,
+}
+
+/// Says that a follower is to stop.
+#[derive(Debug, Default)]
+struct Stop {
+    asked: AtomicBool,
+    now: Notify,
+}
+
+impl Following {
+    /// Starts to follow the journal of a running exchange.
+    ///
+    /// # Errors
+    ///
+    /// If a thread cannot be started.
+    pub(crate) fn start<P: Product + Send + 'static>(
+        thread: &str,
+        journal: JournalPlace,
+        product: P,
+        status: Arc<Status>,
+    ) -> io::Result<Self> {
+        let stop = Arc::new(Stop::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let run = {
+            let (stop, status) = (stop.clone(), status.clone());
+            move || {
+                if let Err(error) = runtime.block_on(follow(journal, product, &status, &stop)) {
+                    tracing::error!(error = %text(&error), "{}; the exchange goes on", P::OVER);
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name(thread.into()).spawn(run)?;
+        Ok(Self { stop, status, thread })
+    }
+
+    /// Lets it come to the end of the journal, unless where it keeps things is away, and ends it. To be
+    /// called when nothing is appended any more. Waits.
+    pub(crate) fn stop(self) {
+        self.stop.asked.store(true, Ordering::Release);
+        self.stop.now.notify_one();
+        self.status.more.notify_waiters();
+        let name = self.thread.thread().name().unwrap_or_default().to_owned();
+        if self.thread.join().is_err() {
+            tracing::error!("the {name}'s thread has panicked");
+        }
+    }
+}
+
+/// Follows a journal until it is to stop.
+async fn follow<P: Product>(
+    journal: JournalPlace,
+    product: P,
+    status: &Status,
+    stop: &Stop,
+) -> Result<(), P::Error> {
+    let mut follower = Follower::new(journal.reader().await?, product);
+    let mut is_away = false;
+    loop {
+        // From here on it is woken by whatever comes, even before it waits.
+        let more = status.more.notified();
+        // Asked before the journal is read: what it had then is kept before the end.
+        let stopping = stop.asked.load(Ordering::Acquire);
+        let stepped = follower.step(stopping).await;
+        if stepped.is_ok() && is_away {
+            tracing::warn!("{} is back", P::STORE);
+            is_away = false;
+        }
+        match stepped {
+            Ok(Some(_)) if stopping => {
+                follower.close().await;
+                return Ok(());
+            }
+            Ok(Some(wait_max)) => drop(tokio::time::timeout(wait_max, more).await),
+            Ok(None) => {}
+            Err(error) if !P::is_away(&error) => return Err(error),
+            Err(_) if stopping => return Ok(()),
+            Err(error) => {
+                if !is_away {
+                    let lag = status.durable_seq().saturating_sub(follower.cursor.seq);
+                    let error = text(&error);
+                    tracing::warn!(error, lag, "{} is away; it is tried again", P::STORE);
+                    is_away = true;
+                }
+                follower.product.disconnect();
+                drop(tokio::time::timeout(FOLLOWER_RETRY, stop.now.notified()).await);
+            }
+        }
+    }
+}
