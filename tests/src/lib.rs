@@ -12,6 +12,7 @@ pub mod fuzz;
 pub mod market;
 pub mod postgres;
 mod raw;
+pub mod story;
 
 use std::sync::Arc;
 

@@ -4,16 +4,15 @@
 
 mod place;
 mod queries;
-mod story;
 
 use std::collections::BTreeMap;
 
 use gavel_sequencer::journal::{AnyJournal, Journal as _, JournalPlace, Record};
 use gavel_sequencer::projection::{Projection, ProjectionError};
+use gavel_tests::story::{Quotes, Story};
 use tempfile::TempDir;
 
 use place::Place;
-use story::{Quotes, Story};
 
 /// A journal with a story in it.
 struct Written {

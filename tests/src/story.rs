@@ -11,7 +11,8 @@ use gavel_protocol::{
 };
 use gavel_sequencer::Batch;
 use gavel_sequencer::journal::{Condenser, Head, Record, encode_command};
-use gavel_tests::{bundle, group, rfq, rfq_for_items, standing};
+
+use crate::{bundle, group, rfq, rfq_for_items, standing};
 
 /// An exchange, and the records of what was asked of it.
 pub struct Story {
@@ -30,9 +31,16 @@ pub struct Story {
 pub enum Quotes {
     /// They are.
     Placed,
+    /// As many commands are, and all are rejected: ids come out the same.
+    Refused,
     /// Nobody quotes.
     None,
 }
+
+/// Requests that place sealed quotes, change them, and take them back, in the first part.
+const SEALED_REQUESTS: usize = 12;
+/// Commands of the exchange's own that end what they began.
+const SEALED_STEPS: usize = 1;
 
 const BUYER: usize = 0;
 const SECOND: u64 = 1_000;
@@ -58,7 +66,7 @@ impl Story {
         let events = story.apply(AgentId::EXCHANGE, Command::Found(Box::new(found)));
         let Event::Founded(founded) = events[0] else { panic!("{events:?}") };
         story.operator = founded.operator;
-        let (name, currency, terms) = ("ocr".parse().unwrap(), Currency::USD, gavel_tests::terms());
+        let (name, currency, terms) = ("ocr".parse().unwrap(), Currency::USD, crate::terms());
         let client_id = story.client_id();
         let list = ListCapability { client_id, name, currency, terms };
         let events = story.apply(story.operator, Command::ListCapability(list));
@@ -83,21 +91,20 @@ impl Story {
             ..OpenRfq::plain(ClientId::from_parts(self.now, 0), bundled)
         });
         self.set_standing(1, 1, 40);
-        if quotes == Quotes::Placed {
-            self.place(1, sealed, 30);
-            let quote = self.place(2, sealed, 29);
-            self.amend(2, quote, 28);
-            self.amend(2, quote, 35);
-            let quote = self.place(3, sealed, 45);
-            self.cancel(3, quote);
-            self.place(3, sealed, 44);
-            self.mass_cancel(3);
-            self.decline(3, sealed);
-            // What is rejected tells as much.
-            assert_eq!(self.try_place(2, sealed, 1), None);
-            self.quote_bundles(1, bundled, &[(&[0, 1], 20), (&[0], 15)]);
-            self.quote_bundles(2, bundled, &[(&[1, 2], 40), (&[2], 22), (&[0, 1, 2], 55)]);
+        let before = self.records.len();
+        match quotes {
+            Quotes::Placed => self.quote(sealed, bundled),
+            Quotes::Refused => {
+                let none = RfqId::new(0);
+                (0..SEALED_REQUESTS).for_each(|_| assert_eq!(self.try_place(1, none, 1), None));
+                for _ in 0..SEALED_STEPS {
+                    self.journal(AgentId::EXCHANGE, Command::AdvanceTime(AdvanceTime {}));
+                }
+            }
+            Quotes::None => {}
         }
+        let expected = if quotes == Quotes::None { 0 } else { SEALED_REQUESTS + SEALED_STEPS };
+        assert_eq!(self.records.len() - before, expected);
         self.wait(SECOND);
         self.set_standing(1, 2, 41);
         self.set_standing(3, 1, 39);
@@ -110,6 +117,22 @@ impl Story {
             self.operator,
             Command::EnrolAccount(EnrolAccount { client_id, transaction_max: Micros::new(5) }),
         );
+    }
+
+    fn quote(&mut self, sealed: RfqId, bundled: RfqId) {
+        self.place(1, sealed, 30);
+        let quote = self.place(2, sealed, 29);
+        self.amend(2, quote, 28);
+        self.amend(2, quote, 35);
+        let quote = self.place(3, sealed, 45);
+        self.cancel(3, quote);
+        self.place(3, sealed, 44);
+        self.mass_cancel(3);
+        self.decline(3, sealed);
+        // What is rejected tells as much.
+        assert_eq!(self.try_place(2, sealed, 1), None);
+        self.quote_bundles(1, bundled, &[(&[0, 1], 20), (&[0], 15)]);
+        self.quote_bundles(2, bundled, &[(&[1, 2], 40), (&[2], 22), (&[0, 1, 2], 55)]);
     }
 
     /// Lets the RFQs close and the work be done, and then some more of every kind.
