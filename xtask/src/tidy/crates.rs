@@ -9,11 +9,12 @@ use super::{assert_none, files};
 /// What lies directly left of each crate; an edge to anything further left is allowed too.
 const LEFT: &[(&str, &[&str])] = &[
     ("gavel-protocol", &[]),
+    ("gavel-audit", &["gavel-protocol"]),
     ("gavel-risk", &["gavel-protocol"]),
     ("gavel-matcher", &["gavel-protocol"]),
     ("gavel-settlement", &["gavel-protocol"]),
     ("gavel-exchange", &["gavel-risk", "gavel-matcher", "gavel-settlement"]),
-    ("gavel-sequencer", &["gavel-exchange"]),
+    ("gavel-sequencer", &["gavel-exchange", "gavel-audit"]),
     ("gavel-gateway", &["gavel-sequencer"]),
     ("gavel-client", &["gavel-protocol"]),
     ("gavel-simulator", &["gavel-gateway", "gavel-client"]),
@@ -29,6 +30,20 @@ const EXTERNAL: &[(&str, External)] = &[
     (
         "gavel-protocol",
         External::These(&["data-encoding", "proptest", "rkyv", "serde", "serde_json", "thiserror"]),
+    ),
+    (
+        "gavel-audit",
+        External::These(&[
+            "blake3",
+            "ct-merkle",
+            "data-encoding",
+            "ed25519-dalek",
+            "proptest",
+            "serde",
+            "serde_json",
+            "sha2",
+            "thiserror",
+        ]),
     ),
     ("gavel-risk", External::These(&["hashbrown", "rkyv", "rustc-hash", "slab", "thiserror"])),
     (
@@ -57,6 +72,7 @@ const EXTERNAL: &[(&str, External)] = &[
         External::These(&[
             "blake3",
             "crossbeam",
+            "ed25519-dalek",
             "fs4",
             "rkyv",
             "rustix",
