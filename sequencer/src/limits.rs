@@ -87,3 +87,12 @@ pub const PROJECTION_ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// How long what follows a journal waits before it tries again to reach where it keeps things.
 pub const FOLLOWER_RETRY: Duration = Duration::from_secs(1);
+
+/// Leaves of the audit log after which no further record is read before they are committed.
+pub const AUDIT_LEAVES_MAX: usize = 16_384;
+
+/// How often heads of the audit log are signed at the most while there are new leaves.
+pub const AUDIT_HEAD_EVERY: Duration = Duration::from_secs(1);
+
+/// Entries of the audit log that are read at a time.
+pub const AUDIT_READ_AHEAD_ENTRIES: u32 = 1_024;
