@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use gavel_protocol::CloseReason;
 use gavel_sequencer::Inbox;
+use gavel_sequencer::audit_log::LatestHead;
 use object_store::ObjectStore;
 use quinn::{
     AckFrequencyConfig, AsyncUdpSocket, Endpoint, EndpointConfig, IdleTimeout, Incoming, Runtime,
@@ -43,6 +44,8 @@ pub struct GatewayConfig {
     pub commands_per_second: u32,
     /// Bytes of blobs that one agent may store.
     pub blob_bytes_per_agent: u64,
+    /// Where to find the newest head of the audit log, if one is kept.
+    pub audit: Option<LatestHead>,
 }
 
 /// The network edge, while it runs. Dropping it ends it at once.
@@ -96,6 +99,7 @@ impl GatewayConfig {
             connections_max: CONNECTIONS_MAX,
             commands_per_second: COMMANDS_PER_SECOND,
             blob_bytes_per_agent: BLOB_BYTES_PER_AGENT,
+            audit: None,
         }
     }
 }
@@ -127,7 +131,7 @@ impl Gateway {
         let listener = TcpListener::bind(addr).await.map_err(http)?;
         let http_addr = listener.local_addr().map_err(http)?;
 
-        let router = http::router(Arc::clone(&fan_out), fan_out.metrics.registry());
+        let router = http::router(Arc::clone(&fan_out), fan_out.metrics.registry(), config.audit);
         let verifier = Verifier::start(&inbox, &fan_out).map_err(GatewayError::Verifier)?;
         let edge = Arc::new(Edge {
             verifier: Arc::new(verifier),

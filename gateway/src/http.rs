@@ -1,4 +1,5 @@
-//! HTTP for those who look after the exchange: is it well, and how much does it do.
+//! HTTP for those who look after the exchange: is it well, how much does it do, and what has it signed
+//! for.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use gavel_sequencer::audit_log::LatestHead;
 use prometheus_client::registry::Registry;
 
 use crate::fan_out::FanOut;
@@ -16,14 +18,20 @@ use crate::metrics::render;
 struct Sources {
     fan_out: Arc<FanOut>,
     registry: Arc<Registry>,
+    audit: Option<LatestHead>,
 }
 
 /// Returns the routes.
-pub(crate) fn router(fan_out: Arc<FanOut>, registry: Registry) -> Router {
+pub(crate) fn router(
+    fan_out: Arc<FanOut>,
+    registry: Registry,
+    audit: Option<LatestHead>,
+) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
-        .with_state(Sources { fan_out, registry: Arc::new(registry) })
+        .route("/audit/head", get(audit_head))
+        .with_state(Sources { fan_out, registry: Arc::new(registry), audit })
 }
 
 async fn healthz(State(sources): State<Sources>) -> Response {
@@ -40,5 +48,18 @@ async fn metrics(State(sources): State<Sources>) -> Response {
     match render(&sources.registry) {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn audit_head(State(sources): State<Sources>) -> Response {
+    let Some(audit) = sources.audit else {
+        let why = "this exchange keeps no audit log: it was not started with `gavel up --audit`\n";
+        return (StatusCode::NOT_FOUND, why).into_response();
+    };
+    match audit.json() {
+        Some(head) => {
+            ([(header::CONTENT_TYPE, "application/json")], String::from(&*head)).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "no head has been signed yet\n").into_response(),
     }
 }

@@ -439,6 +439,8 @@ async fn http_tells_how_the_exchange_is() {
     for line in ["gavel_sessions 1\n", "gavel_connections 1\n", "gavel_journal_failed 0\n"] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
+    let audit = world.http("/audit/head").await;
+    assert!(audit.starts_with("HTTP/1.1 404") && audit.contains("gavel up --audit"), "{audit}");
     world.fan_out.journal_failed();
     assert!(world.http("/healthz").await.starts_with("HTTP/1.1 503"));
     assert_eq!(client.closed().await, CloseReason::Unavailable);
