@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod explain;
 mod journal;
 mod keep;
@@ -20,6 +21,9 @@ use crate::bench::journal::JournalArgs;
 use crate::bench::solver::SolverArgs;
 use crate::bench::wire::WireArgs;
 
+pub use audit::{
+    AuditArgs, AuditBuildArgs, AuditCheckArgs, AuditCommand, AuditListArgs, AuditProveArgs,
+};
 pub use explain::{ExplainArgs, ExplainCommand};
 pub use journal::{JournalArg, ProjectionArg};
 pub use keep::{BackupArgs, KeepArgs, RestoreArgs, SnapshotArgs};
@@ -72,6 +76,9 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Bring a projection up to the end of a journal, or make it anew.
     Project(ProjectArgs),
+    /// Prove what happened to somebody who has neither the journal nor the database.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Verify a journal: every record, every event, and what clients were told.
     Verify(VerifyArgs),
     /// Copy everything that an exchange keeps, while it runs or not.
@@ -133,6 +140,10 @@ pub struct UpArgs {
     /// or sqlite://FILE.
     #[arg(long, value_name = "URL")]
     pub projection: Option<ProjectionArg>,
+    /// Keep an audit log in the data directory, and publish its signed heads at /audit/head: see `gavel
+    /// audit --help`.
+    #[arg(long)]
+    pub audit: bool,
     /// Where to listen for QUIC [default: 127.0.0.1:7410, or any port if that is taken].
     #[arg(long)]
     pub quic: Option<SocketAddr>,

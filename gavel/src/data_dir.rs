@@ -1,5 +1,5 @@
-//! The data directory: the journal, its snapshots, the blobs, the server's identity, keys, and where the exchange
-//! can be found.
+//! The data directory: the journal, its snapshots, the audit log, the blobs, the server's identity, keys,
+//! and where the exchange can be found.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
@@ -10,14 +10,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
+use gavel_audit::Secret;
 use gavel_client::{Client, Config, Fingerprint, Trust};
 use gavel_protocol::{AgentId, PublicKey};
 use gavel_sequencer::Snapshots;
+use gavel_sequencer::audit_log::AuditConfig;
 use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 
 /// The agent that runs the exchange: its key is made at first start.
 pub const OPERATOR: &str = "operator";
+
+/// What the audit log's heads are signed with, and what its leaves are hidden by.
+pub const AUDIT_KEY: &str = "audit.key";
+/// See [`AUDIT_KEY`].
+pub const AUDIT_SECRET: &str = "leaves.secret";
 
 /// A data directory.
 #[derive(Clone, Debug)]
@@ -113,14 +120,11 @@ impl DataDir {
     /// Returns the key of a name.
     pub fn key(&self, name: &str) -> anyhow::Result<SigningKey> {
         let path = self.key_file(name)?;
-        let text = fs::read_to_string(&path).with_context(|| {
+        if !path.exists() {
             let data = self.root.display();
-            format!("no key of {name} in {data}; enrol it with `gavel enrol {name} --data {data}`")
-        })?;
-        let seed = HEXLOWER.decode(text.trim().as_bytes()).ok();
-        let seed = seed.and_then(|seed| <[u8; 32]>::try_from(seed).ok());
-        let seed = seed.with_context(|| format!("{} is no key", path.display()))?;
-        Ok(SigningKey::from_bytes(&seed))
+            bail!("no key of {name} in {data}; enrol it with `gavel enrol {name} --data {data}`");
+        }
+        Ok(SigningKey::from_bytes(&read_secret(&path)?))
     }
 
     /// Returns the public keys of all names, by name.
@@ -146,13 +150,29 @@ impl DataDir {
     pub fn new_key(&self, name: &str) -> anyhow::Result<SigningKey> {
         let path = self.key_file(name)?;
         self.folder("keys")?;
-        let seed = random_bytes()?;
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create_new(true).mode(0o600).open(&path);
-        let mut file = file.with_context(|| format!("cannot make {}", path.display()))?;
-        writeln!(file, "{}", HEXLOWER.encode(&seed))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(SigningKey::from_bytes(&seed))
+        Ok(SigningKey::from_bytes(&new_secret(&path)?))
+    }
+
+    /// Returns what the audit log is kept with. Its key and its secret are made if there are none: files
+    /// of their own, readable by their owner only.
+    pub fn audit(&self) -> anyhow::Result<AuditConfig> {
+        let folder = self.folder("audit")?;
+        let secret = |file| secret_or_new(&folder.join(file));
+        Ok(AuditConfig {
+            path: self.audit_store(),
+            key: SigningKey::from_bytes(&secret(AUDIT_KEY)?),
+            secret: Secret::new(secret(AUDIT_SECRET)?),
+        })
+    }
+
+    /// Returns the audit log's store.
+    pub fn audit_store(&self) -> PathBuf {
+        self.audit_folder().join("audit.sqlite")
+    }
+
+    /// Returns the folder of the audit log.
+    pub fn audit_folder(&self) -> PathBuf {
+        self.root.join("audit")
     }
 
     /// Notes under which id a name is enrolled.
@@ -216,6 +236,30 @@ impl DataDir {
     pub fn whereabouts_file(&self) -> PathBuf {
         self.root.join("exchange.json")
     }
+}
+
+/// Returns a secret that is kept in a file, and makes one if there is none.
+fn secret_or_new(path: &Path) -> anyhow::Result<[u8; 32]> {
+    if path.exists() { read_secret(path) } else { new_secret(path) }
+}
+
+fn read_secret(path: &Path) -> anyhow::Result<[u8; 32]> {
+    let text = fs::read_to_string(path);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    let seed = HEXLOWER.decode(text.trim().as_bytes()).ok();
+    let seed = seed.and_then(|seed| <[u8; 32]>::try_from(seed).ok());
+    seed.with_context(|| format!("{} is no key", path.display()))
+}
+
+/// Makes a secret in a file that is not there yet; readable by its owner only.
+fn new_secret(path: &Path) -> anyhow::Result<[u8; 32]> {
+    let seed = random_bytes()?;
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.with_context(|| format!("cannot make {}", path.display()))?;
+    writeln!(file, "{}", HEXLOWER.encode(&seed))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(seed)
 }
 
 /// Returns 32 bytes from the system's source of randomness.

@@ -74,6 +74,7 @@ fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
         Command::Quote(args) => commands::quote::run(args, output),
         Command::Replay(args) => commands::replay::run(&args, output),
         Command::Project(args) => commands::project::run(&args, output),
+        Command::Audit(command) => commands::audit::run(&command, output),
         Command::Verify(args) => commands::verify::run(&args, output),
         Command::Backup(args) => commands::backup::backup(&args, output),
         Command::Restore(args) => commands::backup::restore(&args, output),

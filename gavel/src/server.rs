@@ -12,6 +12,7 @@ use gavel_protocol::{
     AgentId, Command, Digest, Found, Name, Problem, ProposeAllocation, PublicKey, Request, RfqId,
     Settings,
 };
+use gavel_sequencer::audit_log::Notary;
 use gavel_sequencer::journal::{Head, JournalPlace};
 use gavel_sequencer::projection::{ProjectionPlace, Projector};
 use gavel_sequencer::{
@@ -39,6 +40,8 @@ pub struct ServerConfig {
     pub journal: JournalPlace,
     /// A database to keep up with what happened.
     pub projection: Option<ProjectionPlace>,
+    /// Whether an audit log is kept.
+    pub audit: bool,
     /// Where to listen for QUIC; none for the default or, if that is taken, any port.
     pub quic: Option<SocketAddr>,
     /// Where to listen for HTTP; none for the default or, if that is taken, any port.
@@ -63,6 +66,7 @@ pub struct Server {
     pool: SolverPool,
     sequencer: Sequencer,
     projector: Option<Projector>,
+    notary: Option<Notary>,
     fan_out: Arc<FanOut>,
     whereabouts: Whereabouts,
 }
@@ -71,7 +75,7 @@ impl Server {
     /// Recovers, founds or resumes the exchange, and serves.
     pub async fn start(config: ServerConfig) -> anyhow::Result<Self> {
         let ServerConfig { data, journal: journal_place, projection, quic, http, .. } = config;
-        let ServerConfig { certificate, layout, solvers, keep, name, settings, .. } = config;
+        let ServerConfig { audit, certificate, layout, solvers, keep, name, settings, .. } = config;
         data.make()?;
         let journal = journal_place.open().await?;
         if journal.head() == Head::EMPTY && data.whereabouts().is_ok() {
@@ -88,9 +92,10 @@ impl Server {
             operator_key: PublicKey::new(operator.verifying_key().to_bytes()),
             settings,
         };
+        let audit = audit.then(|| data.audit()).transpose()?;
         let (inbox, fan_out) = (Inbox::new(), FanOut::new());
-        // The projector makes everything again from the first command.
-        let keep_history = projection.is_some();
+        // Projector and notary make everything again from the first command.
+        let keep_history = projection.is_some() || audit.is_some();
         let snapshots = keep.map(|keep| SnapshotConfig {
             keep_history: keep_history || keep.keep_history,
             ..snapshots(&data, keep)
@@ -100,7 +105,10 @@ impl Server {
         let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await?;
         until_founded(&fan_out, &sequencer.status()).await?;
         let projector = projection
-            .map(|place| Projector::start(journal_place, place, sequencer.status()))
+            .map(|place| Projector::start(journal_place.clone(), place, sequencer.status()))
+            .transpose()?;
+        let notary = audit
+            .map(|audit| Notary::start(journal_place, audit, sequencer.status()))
             .transpose()?;
         let pool = start_pool(solvers, inbox.clone(), &fan_out)?;
 
@@ -112,6 +120,7 @@ impl Server {
         let config = GatewayConfig {
             quic_addr: quic.unwrap_or_else(default_quic),
             http_addr: http.unwrap_or_else(default_http),
+            audit: notary.as_ref().map(Notary::latest_head),
             ..GatewayConfig::new(identity)
         };
         let gateway = Gateway::start(config, inbox, fan_out.clone(), Arc::new(blobs)).await?;
@@ -121,7 +130,7 @@ impl Server {
             fingerprint: gateway.fingerprint().into(),
         };
         data.note_whereabouts(&whereabouts)?;
-        Ok(Self { gateway, pool, sequencer, projector, fan_out, whereabouts })
+        Ok(Self { gateway, pool, sequencer, projector, notary, fan_out, whereabouts })
     }
 
     /// Returns where it can be found.
@@ -153,6 +162,10 @@ impl Server {
         if let Some(projector) = self.projector {
             let stopped = tokio::task::spawn_blocking(|| projector.stop()).await;
             stopped.context("the projector is stuck")?;
+        }
+        if let Some(notary) = self.notary {
+            let stopped = tokio::task::spawn_blocking(|| notary.stop()).await;
+            stopped.context("the notary is stuck")?;
         }
         let exchange = exchange.context("the core has stopped by itself")?;
         if status.has_diverged() {

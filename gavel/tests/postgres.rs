@@ -115,3 +115,26 @@ fn a_projection_goes_on_where_it_was_when_its_database_comes_back() {
     assert_eq!(serde_json::from_str::<serde_json::Value>(rebuilt.trim()).unwrap(), summary);
     assert!(all() == followed, "what was followed is what is made anew");
 }
+
+#[test]
+fn an_audit_log_is_kept_of_a_journal_on_a_server() {
+    let database = Database::shared();
+    let url = database.url();
+    let journal = ["--journal", url.as_str()];
+    let mut served = Served::start_with(&[journal.as_slice(), &["--audit"]].concat());
+    let data = served.data();
+    succeeds(&["list", "ocr", "--data", &data]);
+    served.kill();
+    served.start_again();
+    served.stop();
+    let head = succeeds(&["audit", "head", "--data", &data, "--json"]);
+    let head: serde_json::Value = serde_json::from_str(&head).unwrap();
+    let build = ["audit", "build", "--rebuild", "--data", &data, "--json"];
+    let built = succeeds(&[build.as_slice(), &journal].concat());
+    let built: serde_json::Value = serde_json::from_str(&built).unwrap();
+    assert_eq!(built["head"], head);
+    let listed = succeeds(&["audit", "list", "--data", &data]);
+    for kind in ["Founded", "CapabilityListed", "Resumed"] {
+        assert!(listed.contains(kind), "{kind}: {listed}");
+    }
+}

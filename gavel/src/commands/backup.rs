@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use gavel_gateway::FanOut;
 use gavel_protocol::Digest;
+use gavel_sequencer::audit_log::AuditReader;
 use gavel_sequencer::journal::{
     Head, Journal as _, JournalReader as _, SqliteJournal, SqliteReader,
 };
@@ -19,7 +20,7 @@ use serde_json::json;
 use crate::Exit;
 use crate::args::{BackupArgs, RestoreArgs};
 use crate::commands::block_on;
-use crate::data_dir::DataDir;
+use crate::data_dir::{AUDIT_KEY, AUDIT_SECRET, DataDir};
 use crate::output::Output;
 
 /// What says that a backup is whole, and what it is of. Written last.
@@ -102,8 +103,8 @@ fn summary(at: &DataDir, head: Head, audit: &Audit) -> serde_json::Value {
 /// Copies a data directory from which an exchange may be serving.
 ///
 /// The order matters: the note of the journal's end before the journal, so that it is of what is
-/// copied; snapshots before the journal, so that what comes after them is in it; blobs last, so that
-/// those which the journal names are there.
+/// copied; audit log and snapshots before the journal, so that what comes after them is in it; blobs
+/// last, so that those which the journal names are there.
 async fn copy_all(data: &DataDir, copy: &DataDir) -> anyhow::Result<()> {
     let everything = |_: &str| true;
     for folder in ["keys", "tls"] {
@@ -113,6 +114,7 @@ async fn copy_all(data: &DataDir, copy: &DataDir) -> anyhow::Result<()> {
         let name = file.file_name().expect("a data directory names its files");
         copy_file(&file, &copy.root().join(name))?;
     }
+    copy_audit(data, copy).await?;
     let copied = copy_snapshots(&data.snapshots(), &copy.snapshots())?;
     let mut reader = SqliteReader::new(&data.journal());
     reader.copy(&copy.journal()).await?;
@@ -130,6 +132,20 @@ async fn copy_all(data: &DataDir, copy: &DataDir) -> anyhow::Result<()> {
     // What is still being written has a `#` in its name.
     let finished = |name: &str| !name.contains('#');
     copy_folder(&data.blobs()?, &copy.root().join("blobs"), &finished)
+}
+
+/// Copies the audit log and what it is kept with, if there is one.
+async fn copy_audit(data: &DataDir, copy: &DataDir) -> anyhow::Result<()> {
+    let (from, to) = (data.audit_folder(), copy.audit_folder());
+    copy_folder(&from, &to, &|name| [AUDIT_KEY, AUDIT_SECRET].contains(&name))?;
+    if !data.audit_store().exists() {
+        return Ok(());
+    }
+    let mut log = AuditReader::open(&data.audit_store()).await?;
+    log.copy(&copy.audit_store()).await?;
+    log.close().await?;
+    let synchronised = File::open(copy.audit_store()).and_then(|file| file.sync_all());
+    synchronised.with_context(|| format!("cannot synchronise {}", copy.audit_store().display()))
 }
 
 /// Copies the good snapshots, and returns the commands that they stand for.

@@ -144,6 +144,7 @@ impl Running {
                     data,
                     journal,
                     projection: None,
+                    audit: false,
                     quic: None,
                     http: None,
                     certificate: None,

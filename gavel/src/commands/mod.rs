@@ -1,5 +1,6 @@
 //! One module per command of the command line.
 
+pub mod audit;
 pub mod backup;
 pub mod band;
 pub mod book;

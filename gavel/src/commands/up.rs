@@ -28,6 +28,7 @@ async fn serve(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
         journal: args.journal.place(&data)?,
         data: data.clone(),
         projection: args.projection.map(|projection| projection.place()).transpose()?,
+        audit: args.audit,
         quic: args.quic,
         http: args.http,
         certificate: args.cert.zip(args.key),

@@ -302,6 +302,7 @@ async fn serve(
     let server = Server::start(ServerConfig {
         journal: JournalPlace::Folder(data.journal()),
         projection: None,
+        audit: false,
         data,
         quic: any_port,
         http: any_port,
