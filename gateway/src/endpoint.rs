@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use gavel_protocol::CloseReason;
 use gavel_sequencer::Inbox;
-use gavel_sequencer::audit_log::LatestHead;
+use gavel_sequencer::audit::LatestHead;
 use object_store::ObjectStore;
 use quinn::{
     AckFrequencyConfig, AsyncUdpSocket, Endpoint, EndpointConfig, IdleTimeout, Incoming, Runtime,

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use gavel_sequencer::audit_log::LatestHead;
+use gavel_sequencer::audit::LatestHead;
 use prometheus_client::registry::Registry;
 
 use crate::fan_out::FanOut;

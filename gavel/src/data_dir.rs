@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
-use gavel_audit::Secret;
 use gavel_client::{Client, Config, Fingerprint, Trust};
 use gavel_protocol::{AgentId, PublicKey};
 use gavel_sequencer::Snapshots;
-use gavel_sequencer::audit_log::AuditConfig;
+use gavel_sequencer::audit::AuditConfig;
+use gavel_sequencer::audit::Secret;
 use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 

@@ -12,7 +12,7 @@ use gavel_protocol::{
     AgentId, Command, Digest, Found, Name, Problem, ProposeAllocation, PublicKey, Request, RfqId,
     Settings,
 };
-use gavel_sequencer::audit_log::Notary;
+use gavel_sequencer::audit::Notary;
 use gavel_sequencer::journal::{Head, JournalPlace};
 use gavel_sequencer::projection::{ProjectionPlace, Projector};
 use gavel_sequencer::{

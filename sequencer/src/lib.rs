@@ -5,7 +5,7 @@
 //! snapshots of what the journal says. What this crate does *not* do: decide anything about the market, or know what a socket is.
 
 mod alive;
-pub mod audit_log;
+pub mod audit;
 mod batch;
 mod clock;
 mod core;

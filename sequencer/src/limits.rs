@@ -76,6 +76,9 @@ pub const JOURNAL_RETRY_FIRST: Duration = Duration::from_millis(10);
 /// See [`JOURNAL_RETRY_FIRST`].
 pub const JOURNAL_RETRY_MAX: Duration = Duration::from_secs(1);
 
+/// Leaves that an audit log can have: numbers up to here are exact in JSON in every language.
+pub const AUDIT_TREE_MAX: u64 = 1 << 53;
+
 /// Rows of a projection after which no further record is read before they are committed.
 pub const PROJECTION_ROWS_MAX: usize = 16_384;
 

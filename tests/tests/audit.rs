@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ed25519_dalek::SigningKey;
-use gavel_audit::{Secret, SignedHead};
-use gavel_sequencer::audit_log::{AuditConfig, AuditEntry, AuditError, AuditLog, AuditReader};
+use gavel_sequencer::audit::{AuditConfig, AuditEntry, AuditError, AuditLog, AuditReader};
+use gavel_sequencer::audit::{Secret, SignedHead};
 use gavel_sequencer::journal::{AnyJournal, Journal as _, JournalPlace, Record};
 use gavel_tests::story::{Quotes, Story};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -235,7 +235,7 @@ fn in_order_of_happening(records: &[Record], wanted: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for record in records {
         replayer.apply(record).unwrap();
-        let events = replayer.batch().events.iter().map(gavel_audit::event_text);
+        let events = replayer.batch().events.iter().map(gavel_sequencer::audit::event_text);
         found.extend(events.filter(|text| wanted.contains(&text.as_str())));
     }
     found

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use gavel_audit::EventId;
 use gavel_protocol::{PublicKey, RfqId};
+use gavel_sequencer::audit::EventId;
 
 use crate::args::JournalArg;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use gavel_gateway::FanOut;
 use gavel_protocol::Digest;
-use gavel_sequencer::audit_log::AuditReader;
+use gavel_sequencer::audit::AuditReader;
 use gavel_sequencer::journal::{
     Head, Journal as _, JournalReader as _, SqliteJournal, SqliteReader,
 };

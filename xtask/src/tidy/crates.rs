@@ -9,12 +9,11 @@ use super::{assert_none, files};
 /// What lies directly left of each crate; an edge to anything further left is allowed too.
 const LEFT: &[(&str, &[&str])] = &[
     ("gavel-protocol", &[]),
-    ("gavel-audit", &["gavel-protocol"]),
     ("gavel-risk", &["gavel-protocol"]),
     ("gavel-matcher", &["gavel-protocol"]),
     ("gavel-settlement", &["gavel-protocol"]),
     ("gavel-exchange", &["gavel-risk", "gavel-matcher", "gavel-settlement"]),
-    ("gavel-sequencer", &["gavel-exchange", "gavel-audit"]),
+    ("gavel-sequencer", &["gavel-exchange"]),
     ("gavel-gateway", &["gavel-sequencer"]),
     ("gavel-client", &["gavel-protocol"]),
     ("gavel-simulator", &["gavel-gateway", "gavel-client"]),
@@ -30,20 +29,6 @@ const EXTERNAL: &[(&str, External)] = &[
     (
         "gavel-protocol",
         External::These(&["data-encoding", "proptest", "rkyv", "serde", "serde_json", "thiserror"]),
-    ),
-    (
-        "gavel-audit",
-        External::These(&[
-            "blake3",
-            "ct-merkle",
-            "data-encoding",
-            "ed25519-dalek",
-            "proptest",
-            "serde",
-            "serde_json",
-            "sha2",
-            "thiserror",
-        ]),
     ),
     ("gavel-risk", External::These(&["hashbrown", "rkyv", "rustc-hash", "slab", "thiserror"])),
     (
@@ -72,12 +57,16 @@ const EXTERNAL: &[(&str, External)] = &[
         External::These(&[
             "blake3",
             "crossbeam",
+            "ct-merkle",
+            "data-encoding",
             "ed25519-dalek",
             "fs4",
+            "proptest",
             "rkyv",
             "rustix",
             "serde",
             "serde_json",
+            "sha2",
             "sqlx",
             "tempfile",
             "thiserror",

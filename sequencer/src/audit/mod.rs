@@ -4,17 +4,28 @@
 //! A notary reads the journal by itself, as a projector does, and keeps the leaves in a store of their
 //! own. What concerns a sealed quote joins when its RFQ is decided, in an order that says nothing; before
 //! that neither a head nor the store shows that there was anything.
+//!
+//! The tree is that of RFC 6962 with SHA-256. A [`Leaf`] is one event with a salt, so that nobody can
+//! guess it from its hash; a [`SignedHead`] binds the exchange to everything in the tree; a [`Proof`]
+//! shows one leaf and nothing of the others, and checking one takes nothing else.
 
+mod head;
+mod hex;
+mod leaf;
 mod notary;
+mod proof;
 mod reader;
 mod store;
+mod tree;
 
+pub use head::SignedHead;
+pub use hex::{EventId, ParseHexError, Salt, TreeHash};
+pub use leaf::{Leaf, Place, Rank, Secret, event_text, ranked_text};
 pub use notary::{AuditConfig, AuditLog, LatestHead, Notary};
+pub use proof::{Consistency, Proof, ProofError};
 pub use reader::{AuditEntry, AuditReader};
 
 use std::path::PathBuf;
-
-use gavel_audit::EventId;
 
 use crate::journal::JournalError;
 use crate::recovery::RecoveryError;

@@ -3,9 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
-use gavel_audit::{
-    Consistency, EventId, Proof, Salt, SignedHead, TreeHash, consistency_ranges, inclusion_ranges,
-};
+use super::tree::{consistency_ranges, inclusion_ranges};
+use super::{Consistency, EventId, Proof, Salt, SignedHead, TreeHash};
 use gavel_protocol::{RfqId, TimestampNs};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;

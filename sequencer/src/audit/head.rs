@@ -4,7 +4,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use gavel_protocol::{Name, PublicKey, SignatureBytes, TimestampNs};
 use serde::{Deserialize, Serialize};
 
-use crate::hex::TreeHash;
+use super::hex::TreeHash;
 
 /// What a head's message begins with, so that its signature can be taken for no other.
 const CONTEXT: &[u8] = b"gavel audit head 1\0";

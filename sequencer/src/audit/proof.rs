@@ -3,10 +3,10 @@
 use gavel_protocol::{PublicKey, TimestampNs};
 use serde::{Deserialize, Serialize};
 
-use crate::head::SignedHead;
-use crate::hex::{EventId, Salt, TreeHash};
-use crate::leaf::Leaf;
-use crate::tree::{verify_consistency, verify_inclusion};
+use super::head::SignedHead;
+use super::hex::{EventId, Salt, TreeHash};
+use super::leaf::Leaf;
+use super::tree::{verify_consistency, verify_inclusion};
 
 /// That an event is in a tree that was signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,8 +141,8 @@ mod tests {
     use ed25519_dalek::SigningKey;
 
     use super::*;
-    use crate::leaf::{Place, Secret};
-    use crate::tree::{Frontier, consistency_ranges, inclusion_ranges, root_of, subtrees};
+    use crate::audit::leaf::{Place, Secret};
+    use crate::audit::tree::{Frontier, consistency_ranges, inclusion_ranges, root_of, subtrees};
 
     const SIZE: u64 = 11;
     const SINCE: u64 = 6;

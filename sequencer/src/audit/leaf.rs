@@ -5,8 +5,8 @@ use std::fmt;
 use gavel_protocol::{Event, Ranked, RfqId, TimestampNs};
 use serde::Serialize;
 
-use crate::hex::{EventId, Salt, TreeHash};
-use crate::tree::hash_of_leaf;
+use super::hex::{EventId, Salt, TreeHash};
+use super::tree::hash_of_leaf;
 
 /// What a leaf's content begins with, so that it can be taken for nothing else.
 const CONTEXT: &[u8] = b"gavel audit leaf 1\0";

@@ -13,8 +13,8 @@ use ct_merkle::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::hex::TreeHash;
-use crate::limits::LEAVES_MAX;
+use super::hex::TreeHash;
+use crate::limits::AUDIT_TREE_MAX;
 
 /// A complete subtree: its 2^`level` leaves begin with leaf `place` * 2^`level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,7 +52,10 @@ impl Frontier {
 
     /// Adds a leaf by its hash, and shows each subtree that is complete with it, the leaf itself first.
     pub fn push(&mut self, leaf: TreeHash, mut complete: impl FnMut(Subtree, TreeHash)) {
-        assert!(self.size < LEAVES_MAX, "invariant: so many events are beyond the order's numbers");
+        assert!(
+            self.size < AUDIT_TREE_MAX,
+            "invariant: so many events are beyond the order's numbers"
+        );
         let (mut place, mut hash) = (self.size, leaf);
         complete(Subtree { level: 0, place }, hash);
         for level in 1..=self.size.trailing_ones() {
@@ -117,7 +120,7 @@ pub fn verify_inclusion(
     path: &[TreeHash],
 ) -> bool {
     // The library panics beyond.
-    if size > LEAVES_MAX {
+    if size > AUDIT_TREE_MAX {
         return false;
     }
     let Ok(proof) = InclusionProof::<Sha256>::try_from_bytes(joined(path)) else { return false };
@@ -134,7 +137,7 @@ pub fn verify_consistency(
     path: &[TreeHash],
 ) -> bool {
     // The library panics beyond.
-    if size > LEAVES_MAX {
+    if size > AUDIT_TREE_MAX {
         return false;
     }
     let Ok(proof) = ConsistencyProof::<Sha256>::try_from_bytes(joined(path)) else { return false };
@@ -323,7 +326,7 @@ mod tests {
     #[test]
     fn sizes_that_cannot_be_are_refused() {
         let root = TreeHash::new([0; 32]);
-        for size in [0, LEAVES_MAX + 1, u64::MAX / 2 + 2, u64::MAX] {
+        for size in [0, AUDIT_TREE_MAX + 1, u64::MAX / 2 + 2, u64::MAX] {
             for index in [0, 1, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
                 assert!(!verify_inclusion(b"", index, size, &root, &[]));
                 assert!(!verify_consistency(index, &root, size, &root, &[]));

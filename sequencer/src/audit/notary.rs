@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::{Place, Rank, Secret, SignedHead, event_text, ranked_text};
 use ed25519_dalek::SigningKey;
-use gavel_audit::{Place, Rank, Secret, SignedHead, event_text, ranked_text};
 use gavel_protocol::{Event, Name, Ranked, RfqClosed};
 use serde_json::Value;
 

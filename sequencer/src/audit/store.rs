@@ -4,7 +4,8 @@
 use std::ops::Range;
 use std::path::Path;
 
-use gavel_audit::{Frontier, Leaf, SignedHead, Subtree, TreeHash, root_of, subtrees};
+use super::tree::{Frontier, Subtree, root_of, subtrees};
+use super::{Leaf, SignedHead, TreeHash};
 use gavel_protocol::TimestampNs;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
