@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::journal::{
-    Head, Journal, JournalError, JournalReader, PostgresAddress, PostgresJournal, Record,
+    Ack, Head, Journal, JournalError, JournalReader, PostgresAddress, PostgresJournal, Record,
     SqliteJournal, SqliteReader, Whole,
 };
 
@@ -32,10 +32,22 @@ impl JournalPlace {
     ///
     /// [`JournalError`]: another exchange has it, or it cannot be opened.
     pub async fn open(&self) -> Result<AnyJournal, JournalError> {
-        Ok(match self {
-            Self::Folder(folder) => AnyJournal::Sqlite(SqliteJournal::open(folder).await?),
-            Self::Postgres(address) => AnyJournal::Postgres(PostgresJournal::open(address).await?),
-        })
+        self.open_acking(Ack::default()).await
+    }
+
+    /// The same, with what it takes for an append to be acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: another exchange has it, it cannot be opened, or it has no such sense of durable.
+    pub async fn open_acking(&self, ack: Ack) -> Result<AnyJournal, JournalError> {
+        match self {
+            Self::Folder(_) if ack != Ack::default() => Err(JournalError::AckOfEmbedded { ack }),
+            Self::Folder(folder) => Ok(AnyJournal::Sqlite(SqliteJournal::open(folder).await?)),
+            Self::Postgres(address) => {
+                Ok(AnyJournal::Postgres(PostgresJournal::open(address, ack).await?))
+            }
+        }
     }
 
     /// Opens the journal to read it: an embedded one only without an exchange that has it open, one on

@@ -4,6 +4,7 @@
 //! chain value depends on all before it, so nothing before its end can be lost, added or changed
 //! unnoticed. That its end was cut off cannot be seen from within: compare the head.
 
+mod ack;
 mod any;
 mod postgres;
 mod record;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use gavel_protocol::Digest;
 
+pub use ack::Ack;
 pub use any::{AnyJournal, JournalPlace};
 pub use postgres::{AddressError, PostgresAddress, PostgresJournal};
 pub use record::{Condenser, Record, decode_commands, encode_command};
@@ -157,6 +159,15 @@ pub enum JournalError {
     InUseByAnother {
         /// The server, without a password.
         server: String,
+    },
+    /// An embedded journal has one sense of durable.
+    #[error(
+        "an embedded journal acknowledges what is on its own disk, and nothing else: `{ack}` is for a \
+         journal on PostgreSQL"
+    )]
+    AckOfEmbedded {
+        /// What was asked for.
+        ack: Ack,
     },
     /// There is no journal to read.
     #[error("no exchange has kept its journal on {server}")]

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use gavel_sequencer::journal::{
-    Head, Journal, JournalError, PostgresAddress, PostgresJournal, Record,
+    Ack, Head, Journal, JournalError, PostgresAddress, PostgresJournal, Record,
 };
 use gavel_tests::postgres::{Cluster, Database};
 
@@ -24,7 +24,7 @@ async fn an_answer_that_was_lost_is_read_back_and_nothing_is_sent_twice() {
         let database = Database::shared();
         let proxy = Proxy::start(&database.cluster.socket());
         let address: PostgresAddress = database.url_by(proxy.port()).parse().unwrap();
-        let mut journal = PostgresJournal::open(&address).await.unwrap();
+        let mut journal = PostgresJournal::open(&address, Ack::default()).await.unwrap();
         let mut appended = vec![record(&Head::EMPTY, 1)];
         journal.append(&appended[0]).await.unwrap();
         let connections = proxy.connections();
@@ -85,7 +85,8 @@ async fn records_that_are_missing_at_the_end_are_missed() {
     }
     journal.close().await.unwrap();
     database.query("DELETE FROM gavel_journal.record WHERE first_seq > 2");
-    let cut_off = PostgresJournal::open(&database.url().parse().unwrap()).await;
+    let address = database.url().parse().unwrap();
+    let cut_off = PostgresJournal::open(&address, Ack::default()).await;
     assert!(matches!(cut_off, Err(JournalError::CutOff { noted: 6, found: 2 })), "{cut_off:?}");
 }
 
@@ -121,9 +122,10 @@ fn of_two_exchanges_that_both_believe_to_be_the_writer_one_wins_each_place() {
 /// Takes over the journal again and again, and appends until the other one has taken over.
 async fn race(racer: u64, database: &Database, won: &AtomicU64) -> Vec<Record> {
     let mut acknowledged = Vec::new();
+    let address = database.url().parse().unwrap();
     while won.load(Ordering::SeqCst) < RACE_RECORDS {
         database.end_sessions();
-        let Ok(mut journal) = PostgresJournal::open(&database.url().parse().unwrap()).await else {
+        let Ok(mut journal) = PostgresJournal::open(&address, Ack::default()).await else {
             continue;
         };
         for _ in 0..TURN_RECORDS {

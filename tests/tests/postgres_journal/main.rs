@@ -2,12 +2,13 @@
 //! whatever happens to the server or the way there.
 #![allow(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
 
+mod ack;
 mod contract;
 mod faults;
 mod proxy;
 
 use gavel_protocol::Digest;
-use gavel_sequencer::journal::{Head, Journal, PostgresJournal, Record};
+use gavel_sequencer::journal::{Ack, Head, Journal, PostgresJournal, Record};
 use gavel_tests::postgres::Database;
 
 /// Returns the record that follows `head`, with so many commands; what they are does not matter.
@@ -29,5 +30,9 @@ async fn read_all<J: Journal>(journal: &mut J) -> Vec<Record> {
 }
 
 async fn open(database: &Database) -> PostgresJournal {
-    PostgresJournal::open(&database.url().parse().unwrap()).await.unwrap()
+    open_acking(database, Ack::default()).await
+}
+
+async fn open_acking(database: &Database, ack: Ack) -> PostgresJournal {
+    PostgresJournal::open(&database.url().parse().unwrap(), ack).await.unwrap()
 }

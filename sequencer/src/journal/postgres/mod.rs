@@ -14,7 +14,7 @@ use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::journal::{Head, Journal, JournalError, Record};
+use crate::journal::{Ack, Head, Journal, JournalError, Record};
 
 pub use address::{AddressError, PostgresAddress};
 
@@ -45,9 +45,9 @@ impl PostgresJournal {
     /// # Errors
     ///
     /// [`JournalError::InUseByAnother`] if another exchange has it, or what the server says.
-    pub async fn open(address: &PostgresAddress) -> Result<Self, JournalError> {
+    pub async fn open(address: &PostgresAddress, ack: Ack) -> Result<Self, JournalError> {
         let address = address.clone();
-        Self::start(|| Store::open(address)).await
+        Self::start(move || Store::open(address, ack)).await
     }
 
     /// Opens the journal to read it. Its writer, if there is one, goes on; whatever is to be appended

@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _, SqlStr};
 
 use super::PostgresAddress;
-use crate::journal::{Head, Record};
+use crate::journal::{Ack, Head, Record};
 use crate::limits::{JOURNAL_ANSWER_MAX, JOURNAL_LOCK_WAIT_MAX, JOURNAL_READ_AHEAD_RECORDS};
 
 /// A session with the server, and who it is there.
@@ -46,17 +46,21 @@ const MIGRATIONS_TABLE: &str = "gavel_journal.migrations";
 /// The advisory lock that a live exchange holds: "gavel" and a number.
 const LOCK: i64 = 0x67_61_76_65_6c_00_01;
 
-/// A commit is durable when it is answered, whatever the server's default is. The server notices
-/// within 30 s that an exchange has vanished with its machine, and lets go of its lock.
+/// The server notices within 30 s that an exchange has vanished with its machine, and lets go of its
+/// lock.
 const SETTINGS: &str = "
-    SET synchronous_commit = on;
     SET tcp_keepalives_idle = 10;
     SET tcp_keepalives_interval = 5;
     SET tcp_keepalives_count = 4;
 ";
 
+/// A commit is durable when it is answered, in whatever sense was asked for: the server's default does
+/// not count.
+const ACK: &str = "SELECT set_config('synchronous_commit', $1, false)";
+
 const BACKEND: &str = "
-    SELECT pid, backend_start::text AS started, current_setting('fsync') AS fsync
+    SELECT pid, backend_start::text AS started, current_setting('fsync') AS fsync,
+           current_setting('synchronous_standby_names') AS replicas
     FROM pg_stat_activity WHERE pid = pg_backend_pid()
 ";
 
@@ -95,6 +99,14 @@ const APPEND: &str = "
     SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM moved
 ";
 
+/// The writer's row is written again as it is, on the condition that the record is the journal's end.
+/// The answer to this commit comes when everything before it is durable, too, in the sense that was
+/// asked for.
+const CONFIRM: &str = "
+    UPDATE gavel_journal.writer SET last_seq = last_seq
+    WHERE epoch = $1 AND last_seq = $2 AND chain = $3
+";
+
 const READ_AFTER: &str = "
     SELECT last_seq, first_seq, rules_version, events_hash, checksum, chain, commands
     FROM gavel_journal.record WHERE last_seq > $1 ORDER BY last_seq LIMIT $2
@@ -102,14 +114,22 @@ const READ_AFTER: &str = "
 
 impl Session {
     /// Logs on.
-    pub(super) async fn open(address: &PostgresAddress) -> Result<Self, sqlx::Error> {
+    pub(super) async fn open(address: &PostgresAddress, ack: Ack) -> Result<Self, sqlx::Error> {
         let mut connection = in_time(address.options().connect()).await?;
         in_time(sqlx::raw_sql(SETTINGS).execute(&mut connection)).await?;
+        in_time(sqlx::query(ACK).bind(setting(ack)).execute(&mut connection)).await?;
         let row = in_time(sqlx::query(BACKEND).fetch_one(&mut connection)).await?;
         if row.try_get::<String, _>("fsync")? != "on" {
             tracing::warn!(
                 "the journal's server runs with fsync off: what is acknowledged may be lost with \
                  its machine"
+            );
+        }
+        let has_replicas = !row.try_get::<String, _>("replicas")?.is_empty();
+        if !has_replicas && matches!(ack, Ack::RemoteWrite | Ack::RemoteApply) {
+            tracing::warn!(
+                "the journal's server names no replica in synchronous_standby_names: what is \
+                 acknowledged is on that server alone"
             );
         }
         let backend = Backend { process: row.try_get("pid")?, started: row.try_get("started")? };
@@ -206,6 +226,20 @@ impl Session {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Waits until a record that was found at the end of `epoch`'s journal is durable in the sense that
+    /// was asked for. Returns whether it is still there.
+    ///
+    /// A commit that waits for a replica is done on the server when its session is lost: it can be read,
+    /// and the replica may never get it.
+    pub(super) async fn confirm(&mut self, head: &Head, epoch: i64) -> Result<bool, sqlx::Error> {
+        let query = sqlx::query(CONFIRM)
+            .bind(epoch)
+            .bind(stored(head.seq))
+            .bind(head.chain.as_bytes().as_slice());
+        let done = in_time(query.execute(&mut self.connection)).await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Reads the record that begins after the command `seq`, if there is one, and some that follow it.
     pub(super) async fn read_after(&mut self, seq: u64) -> Result<VecDeque<Record>, sqlx::Error> {
         let query = sqlx::query(READ_AFTER).bind(stored(seq)).bind(JOURNAL_READ_AHEAD_RECORDS);
@@ -239,6 +273,16 @@ async fn in_time<T>(
     match tokio::time::timeout(JOURNAL_ANSWER_MAX, answer).await {
         Ok(answer) => answer,
         Err(_) => Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Returns what the server calls it.
+fn setting(ack: Ack) -> &'static str {
+    match ack {
+        Ack::Local => "local",
+        Ack::RemoteWrite => "remote_write",
+        Ack::On => "on",
+        Ack::RemoteApply => "remote_apply",
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::PostgresAddress;
 use super::session::{Backend, Session, Stored};
-use crate::journal::{Head, JournalError, Record};
+use crate::journal::{Ack, Head, JournalError, Record};
 use crate::limits::{
     JOURNAL_ANSWER_MAX, JOURNAL_LOCK_WAIT_MAX, JOURNAL_OUTAGE_MAX, JOURNAL_RETRY_FIRST,
     JOURNAL_RETRY_MAX,
@@ -21,6 +21,7 @@ const _: () = assert!(JOURNAL_LOCK_WAIT_MAX.as_millis() < JOURNAL_ANSWER_MAX.as_
 /// The journal, by way of whatever session there is.
 pub(super) struct Store {
     address: PostgresAddress,
+    ack: Ack,
     role: Role,
     session: Option<Session>,
     /// The session that was lost last; the server may not have noticed.
@@ -53,8 +54,11 @@ struct Outage {
 
 impl Store {
     /// Makes the journal if there is none, becomes its writer, and returns where it ends.
-    pub(super) async fn open(address: PostgresAddress) -> Result<(Self, Head), JournalError> {
-        let mut session = connect(&address).await?;
+    pub(super) async fn open(
+        address: PostgresAddress,
+        ack: Ack,
+    ) -> Result<(Self, Head), JournalError> {
+        let mut session = connect(&address, ack).await?;
         let connecting = |source| JournalError::Connecting { server: address.to_string(), source };
         if !session.lock().await.map_err(connecting)? {
             return Err(JournalError::InUseByAnother { server: address.to_string() });
@@ -63,18 +67,21 @@ impl Store {
         let epoch = session.take_over().await.map_err(connecting)?;
         let head = whole(session.stored().await.map_err(connecting)?, &address)?;
         let role = Role::Writer { epoch };
-        Ok((Self { address, role, session: Some(session), lost: None }, head))
+        Ok((Self { address, ack, role, session: Some(session), lost: None }, head))
     }
 
     /// Opens the journal to read it, beside its writer if there is one, and returns where it ends.
     pub(super) async fn open_to_read(
         address: PostgresAddress,
     ) -> Result<(Self, Head), JournalError> {
-        let mut session = connect(&address).await?;
+        // It has nothing to commit.
+        let ack = Ack::default();
+        let mut session = connect(&address, ack).await?;
         let stored = session.stored().await;
         let connecting = |source| JournalError::Connecting { server: address.to_string(), source };
         let head = whole(stored.map_err(connecting)?, &address)?;
-        Ok((Self { address, role: Role::Reader, session: Some(session), lost: None }, head))
+        let role = Role::Reader;
+        Ok((Self { address, ack, role, session: Some(session), lost: None }, head))
     }
 
     /// Appends a record that follows `before`.
@@ -137,20 +144,20 @@ impl Store {
     ) -> Result<Attempt, sqlx::Error> {
         let is_new = self.session.is_none();
         let session = self.session().await?;
+        let mut is_sent = false;
         if is_new {
-            match session.stored().await? {
+            is_sent = match session.stored().await? {
                 Some(stored) if stored.epoch != epoch => return Ok(Attempt::Superseded),
-                Some(stored) if stored.head == record.head() => return Ok(Attempt::Appended),
-                Some(stored) if stored.head == *before => {}
+                Some(stored) if stored.head == record.head() => true,
+                Some(stored) if stored.head == *before => false,
                 Some(_) | None => return Ok(Attempt::Superseded),
             }
         }
-        if session.append(record, epoch, before).await? {
+        if !is_sent && session.append(record, epoch, before).await? {
             return Ok(Attempt::Appended);
         }
-        // What was sent by way of a lost session may still have come before.
-        let stored = session.stored().await?;
-        let is_there = stored.is_some_and(|it| it.epoch == epoch && it.head == record.head());
+        // If it was moved, then by what was sent by way of a lost session, or by somebody else.
+        let is_there = session.confirm(&record.head(), epoch).await?;
         Ok(if is_there { Attempt::Appended } else { Attempt::Superseded })
     }
 
@@ -164,7 +171,7 @@ impl Store {
     }
 
     async fn open_session_again(&self) -> Result<Session, sqlx::Error> {
-        let mut session = Session::open(&self.address).await?;
+        let mut session = Session::open(&self.address, self.ack).await?;
         let Role::Writer { epoch } = self.role else { return Ok(session) };
         if let Some(lost) = &self.lost {
             session.end(lost).await?;
@@ -218,9 +225,9 @@ impl Outage {
     }
 }
 
-async fn connect(address: &PostgresAddress) -> Result<Session, JournalError> {
+async fn connect(address: &PostgresAddress, ack: Ack) -> Result<Session, JournalError> {
     let connecting = |source| JournalError::Connecting { server: address.to_string(), source };
-    Session::open(address).await.map_err(connecting)
+    Session::open(address, ack).await.map_err(connecting)
 }
 
 /// Returns where a journal ends, if its writer and its records agree about that.
