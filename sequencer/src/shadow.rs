@@ -177,7 +177,10 @@ impl Work {
             let mut replayer = newest(&mut **reader, snapshots, &*consumer).await?;
             while replayer.head().seq < until {
                 let record = reader.read_after(replayer.head().seq).await?;
-                let record = record.expect("what is durable can be read");
+                let record = record.ok_or_else(|| RecoveryError::NotAsNoted {
+                    noted_seq: until,
+                    found_seq: replayer.head().seq,
+                })?;
                 replayer.apply(&record)?;
                 consumer.published(replayer.batch());
             }

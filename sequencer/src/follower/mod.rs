@@ -255,7 +255,7 @@ async fn follow<P: Product>(
     status: &Status,
     stop: &Stop,
 ) -> Result<(), P::Error> {
-    let mut follower = Follower::new(journal.reader().await?, product);
+    let mut follower = Follower::new(journal.reader(), product);
     let mut is_away = false;
     loop {
         // From here on it is woken by whatever comes, even before it waits.

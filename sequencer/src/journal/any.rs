@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::journal::{
-    Ack, Head, Journal, JournalError, JournalReader, PostgresAddress, PostgresJournal, Record,
-    SqliteJournal, SqliteReader, Whole,
+    Ack, Head, Journal, JournalError, JournalReader, PostgresAddress, PostgresJournal,
+    PostgresReader, Record, SqliteJournal, SqliteReader,
 };
 
 /// Where a journal is kept.
@@ -65,18 +65,13 @@ impl JournalPlace {
         }
     }
 
-    /// Returns what reads the journal beside its writer, in the writer's own process or another one.
-    ///
-    /// # Errors
-    ///
-    /// [`JournalError`]: there is none, or it cannot be opened.
-    pub async fn reader(&self) -> Result<Box<dyn JournalReader>, JournalError> {
-        Ok(match self {
+    /// Returns what reads the journal beside its writer, in the writer's own process or another one. It
+    /// is opened when it is first asked.
+    pub fn reader(&self) -> Box<dyn JournalReader> {
+        match self {
             Self::Folder(folder) => Box::new(SqliteReader::new(folder)),
-            Self::Postgres(address) => {
-                Box::new(Whole(PostgresJournal::open_to_read(address).await?))
-            }
-        })
+            Self::Postgres(address) => Box::new(PostgresReader::new(address)),
+        }
     }
 }
 

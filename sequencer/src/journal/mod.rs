@@ -19,7 +19,7 @@ use gavel_protocol::Digest;
 
 pub use ack::Ack;
 pub use any::{AnyJournal, JournalPlace};
-pub use postgres::{AddressError, PostgresAddress, PostgresJournal};
+pub use postgres::{AddressError, PostgresAddress, PostgresJournal, PostgresReader};
 pub use record::{Condenser, Record, decode_commands, encode_command};
 pub use sqlite::{SqliteJournal, SqliteReader};
 
@@ -60,7 +60,8 @@ pub trait Journal: Send + 'static {
     }
 
     /// Deletes a bounded number of records that end with the command `seq` or before it, the oldest
-    /// first; never the last one. Returns whether there are more of them.
+    /// first; never the last one, and none once somebody else has become the writer. Returns whether
+    /// there are more of them.
     fn truncate(&mut self, _seq: u64) -> impl Future<Output = Result<bool, JournalError>> + Send {
         ready(Ok(false))
     }

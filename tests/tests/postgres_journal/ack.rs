@@ -21,7 +21,7 @@ const NOTE_SETTINGS: &str = "
         INSERT INTO noted VALUES (current_setting('synchronous_commit'));
         RETURN NULL;
     END $$;
-    CREATE TRIGGER note AFTER INSERT ON gavel_journal.record
+    CREATE TRIGGER note AFTER INSERT OR DELETE ON gavel_journal.record
         FOR EACH STATEMENT EXECUTE FUNCTION note();
 ";
 
@@ -37,8 +37,9 @@ async fn each_session_that_appends_has_the_setting_that_was_asked_for() {
         journal.append(&record(&Head::EMPTY, 1)).await.unwrap();
         database.end_sessions();
         journal.append(&record(&journal.head(), 1)).await.unwrap();
+        journal.truncate(1).await.unwrap();
         let noted = database.query("SELECT setting, count(*) FROM noted GROUP BY setting");
-        assert_eq!(noted, format!("{setting}|2"));
+        assert_eq!(noted, format!("{setting}|3"));
     }
 }
 

@@ -9,12 +9,13 @@ use gavel_protocol::{
 use gavel_sequencer::journal::{
     AnyJournal, Condenser, Head, Journal, JournalError, JournalPlace, Record, encode_command,
 };
+use gavel_sequencer::limits::TRUNCATED_COMMANDS_MAX;
 use gavel_sequencer::{Batch, RecoveryError, replay};
 use gavel_tests::postgres::Database;
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
-use crate::{read_all, record};
+use crate::{read_all, read_from, record};
 
 /// Somewhere to keep a journal.
 enum Place {
@@ -100,6 +101,38 @@ async fn only_what_follows_the_head_is_appended() {
         }
         journal.append(&record(&head, 2)).await.unwrap();
         assert_eq!(read_all(&mut journal).await.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn truncation_is_bounded_and_begins_with_the_oldest_and_the_last_record_stays() {
+    const COMMANDS: u64 = TRUNCATED_COMMANDS_MAX / 2;
+    for place in Place::all() {
+        let mut journal = place.open().await;
+        let mut records = Vec::new();
+        for _ in 0..6 {
+            records.push(record(&journal.head(), COMMANDS));
+            journal.append(records.last().unwrap()).await.unwrap();
+        }
+        assert!(!journal.truncate(COMMANDS - 1).await.unwrap(), "no record ends there");
+        assert_eq!(read_from(&mut journal, 0).await, records);
+        assert!(journal.truncate(5 * COMMANDS).await.unwrap(), "too many for one step");
+        assert_eq!(read_from(&mut journal, 0).await, records[3..]);
+        assert!(!journal.truncate(5 * COMMANDS).await.unwrap());
+        assert_eq!(read_from(&mut journal, 0).await, records[5..]);
+        assert!(!journal.truncate(journal.head().seq + 1).await.unwrap());
+        assert_eq!(read_from(&mut journal, 0).await, records[5..]);
+        let mut reader = journal.reader().unwrap();
+        assert_eq!(reader.read_after(0).await.unwrap().as_ref(), records.last());
+        reader.close().await.unwrap();
+        journal.close().await.unwrap();
+
+        // It ends where it has ended, and goes on from there.
+        let mut journal = place.open().await;
+        assert_eq!(journal.head(), records[5].head());
+        let next = record(&journal.head(), 1);
+        journal.append(&next).await.unwrap();
+        assert_eq!(read_from(&mut journal, records[5].last_seq).await, [next]);
     }
 }
 

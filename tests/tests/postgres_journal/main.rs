@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
 
 mod ack;
+mod beside;
 mod contract;
 mod faults;
 mod proxy;
@@ -24,6 +25,16 @@ async fn read_all<J: Journal>(journal: &mut J) -> Vec<Record> {
     while let Some(record) = journal.read_after(head.seq).await.unwrap() {
         assert!(record.is_intact() && record.follows(&head), "{head:?} {record:?}");
         head = record.head();
+        records.push(record);
+    }
+    records
+}
+
+/// Reads the records after the command `seq`, whatever comes before them.
+async fn read_from<J: Journal>(journal: &mut J, mut seq: u64) -> Vec<Record> {
+    let mut records = Vec::new();
+    while let Some(record) = journal.read_after(seq).await.unwrap() {
+        seq = record.last_seq;
         records.push(record);
     }
     records

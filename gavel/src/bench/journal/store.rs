@@ -233,7 +233,7 @@ impl UnderTest {
     /// Reads what was committed after the command `seq`.
     async fn records(&self, seq: u64) -> anyhow::Result<Vec<Record>> {
         let (mut seq, until) = (seq, self.sequencer.status().head().seq);
-        let mut reader = self.place.reader().await?;
+        let mut reader = self.place.reader();
         let mut records = Vec::new();
         while seq < until {
             let record = reader.read_after(seq).await?.context("what is durable can be read")?;

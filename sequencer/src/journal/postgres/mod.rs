@@ -1,7 +1,7 @@
 //! The journal on a PostgreSQL server: one row per record, and one that says where they end and whose
 //! they are.
 //!
-//! The session belongs to a thread of its own, which the journal asks: so the journal may be used
+//! A session belongs to a thread of its own, which the journal asks: so the journal may be used
 //! from any runtime, and nothing that is on its way is forgotten when whoever waits for it is.
 
 mod address;
@@ -14,7 +14,7 @@ use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::journal::{Ack, Head, Journal, JournalError, Record};
+use crate::journal::{Ack, Closing, Head, Journal, JournalError, JournalReader, Reading, Record};
 
 pub use address::{AddressError, PostgresAddress};
 
@@ -23,10 +23,18 @@ use store::Store;
 /// The journal on a server. Holding it for writing excludes every other exchange.
 #[derive(Debug)]
 pub struct PostgresJournal {
+    address: PostgresAddress,
     requests: mpsc::Sender<Request>,
     head: Head,
     /// Records that were read with one that was asked for, and come after it.
     ahead: VecDeque<Record>,
+}
+
+/// Reads a journal beside its writer, by way of a session of its own. Logs on when it is first asked.
+#[derive(Debug)]
+pub struct PostgresReader {
+    address: PostgresAddress,
+    journal: Option<PostgresJournal>,
 }
 
 /// What the thread is asked, and whom it answers.
@@ -34,6 +42,7 @@ pub struct PostgresJournal {
 enum Request {
     Append { record: Record, before: Head, answer: Answer<()> },
     ReadAfter { seq: u64, answer: Answer<VecDeque<Record>> },
+    Truncate { seq: u64, answer: Answer<bool> },
     Close { answer: Answer<()> },
 }
 
@@ -46,8 +55,7 @@ impl PostgresJournal {
     ///
     /// [`JournalError::InUseByAnother`] if another exchange has it, or what the server says.
     pub async fn open(address: &PostgresAddress, ack: Ack) -> Result<Self, JournalError> {
-        let address = address.clone();
-        Self::start(move || Store::open(address, ack)).await
+        Self::start(address, move |address| Store::open(address, ack)).await
     }
 
     /// Opens the journal to read it. Its writer, if there is one, goes on; whatever is to be appended
@@ -57,8 +65,7 @@ impl PostgresJournal {
     ///
     /// [`JournalError::NoJournal`] if there is none, or what the server says.
     pub async fn open_to_read(address: &PostgresAddress) -> Result<Self, JournalError> {
-        let address = address.clone();
-        Self::start(|| Store::open_to_read(address)).await
+        Self::start(address, Store::open_to_read).await
     }
 
     /// Returns where the journal ends.
@@ -66,7 +73,10 @@ impl PostgresJournal {
         self.head
     }
 
-    async fn start<O>(open: impl FnOnce() -> O + Send + 'static) -> Result<Self, JournalError>
+    async fn start<O>(
+        address: &PostgresAddress,
+        open: impl FnOnce(PostgresAddress) -> O + Send + 'static,
+    ) -> Result<Self, JournalError>
     where
         O: Future<Output = Result<(Store, Head), JournalError>>,
     {
@@ -74,9 +84,10 @@ impl PostgresJournal {
         let runtime = runtime.map_err(JournalError::Thread)?;
         let (requests, asked) = mpsc::channel(1);
         let (opened_in, opened) = oneshot::channel();
+        let of = address.clone();
         let run = move || {
             runtime.block_on(async {
-                match open().await {
+                match open(of).await {
                     Ok((store, head)) => {
                         if opened_in.send(Ok(head)).is_ok() {
                             serve(store, asked).await;
@@ -89,7 +100,7 @@ impl PostgresJournal {
         };
         thread::Builder::new().name("postgres".into()).spawn(run).map_err(JournalError::Thread)?;
         let head = opened.await.expect("invariant: the thread answers before it ends")?;
-        Ok(Self { requests, head, ahead: VecDeque::new() })
+        Ok(Self { address: address.clone(), requests, head, ahead: VecDeque::new() })
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, JournalError> {
@@ -119,8 +130,45 @@ impl Journal for PostgresJournal {
         Ok(self.ahead.pop_front())
     }
 
+    fn reader(&self) -> Option<Box<dyn JournalReader>> {
+        Some(Box::new(PostgresReader::new(&self.address)))
+    }
+
+    async fn truncate(&mut self, seq: u64) -> Result<bool, JournalError> {
+        self.ask(|answer| Request::Truncate { seq, answer }).await
+    }
+
     async fn close(self) -> Result<(), JournalError> {
         self.ask(|answer| Request::Close { answer }).await
+    }
+}
+
+impl PostgresReader {
+    /// Names the journal on a server, whether an exchange is running there or not.
+    pub fn new(address: &PostgresAddress) -> Self {
+        Self { address: address.clone(), journal: None }
+    }
+
+    async fn open(&mut self) -> Result<&mut PostgresJournal, JournalError> {
+        if self.journal.is_none() {
+            self.journal = Some(PostgresJournal::open_to_read(&self.address).await?);
+        }
+        Ok(self.journal.as_mut().expect("it was opened on the lines above"))
+    }
+}
+
+impl JournalReader for PostgresReader {
+    fn read_after(&mut self, seq: u64) -> Reading<'_> {
+        Box::pin(async move { self.open().await?.read_after(seq).await })
+    }
+
+    fn close(self: Box<Self>) -> Closing {
+        Box::pin(async move {
+            match self.journal {
+                Some(journal) => journal.close().await,
+                None => Ok(()),
+            }
+        })
     }
 }
 
@@ -135,6 +183,7 @@ async fn serve(mut store: Store, mut asked: mpsc::Receiver<Request>) {
             Request::ReadAfter { seq, answer } => {
                 drop(answer.send(store.read_after(seq).await));
             }
+            Request::Truncate { seq, answer } => drop(answer.send(store.truncate(seq).await)),
             Request::Close { answer } => {
                 drop(answer.send(store.close().await));
                 return;

@@ -11,7 +11,9 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _, SqlStr}
 
 use super::PostgresAddress;
 use crate::journal::{Ack, Head, Record};
-use crate::limits::{JOURNAL_ANSWER_MAX, JOURNAL_LOCK_WAIT_MAX, JOURNAL_READ_AHEAD_RECORDS};
+use crate::limits::{
+    JOURNAL_ANSWER_MAX, JOURNAL_LOCK_WAIT_MAX, JOURNAL_READ_AHEAD_RECORDS, TRUNCATED_COMMANDS_MAX,
+};
 
 /// A session with the server, and who it is there.
 pub(super) struct Session {
@@ -107,6 +109,20 @@ const CONFIRM: &str = "
     WHERE epoch = $1 AND last_seq = $2 AND chain = $3
 ";
 
+const OLDEST: &str = "SELECT last_seq FROM gavel_journal.record ORDER BY last_seq LIMIT 1";
+
+/// Whoever takes over moves the writer's row, which is locked meanwhile: so either it waits for this
+/// to be over, or nothing is deleted. The last record holds the head.
+const TRUNCATE: &str = "
+    WITH ours AS (
+        SELECT last_seq FROM gavel_journal.writer WHERE epoch = $2 FOR NO KEY UPDATE
+    ), deleted AS (
+        DELETE FROM gavel_journal.record USING ours
+        WHERE record.last_seq <= $1 AND record.last_seq < ours.last_seq
+    )
+    SELECT last_seq FROM ours
+";
+
 const READ_AFTER: &str = "
     SELECT last_seq, first_seq, rules_version, events_hash, checksum, chain, commands
     FROM gavel_journal.record WHERE last_seq > $1 ORDER BY last_seq LIMIT $2
@@ -175,7 +191,16 @@ impl Session {
             )),
             false,
         );
-        let mut migrator = Migrator::with_migrations(vec![first]);
+        let second = Migration::new(
+            2,
+            "old records are deleted".into(),
+            MigrationType::Simple,
+            SqlStr::from_static(include_str!(
+                "../../../migrations/journal/0002_old_records_are_deleted.sql"
+            )),
+            false,
+        );
+        let mut migrator = Migrator::with_migrations(vec![first, second]);
         migrator.create_schema(SCHEMA);
         migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
         migrator.run(&mut self.connection).await
@@ -238,6 +263,19 @@ impl Session {
             .bind(head.chain.as_bytes().as_slice());
         let done = in_time(query.execute(&mut self.connection)).await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Deletes a bounded number of the records up to the command `seq`, if the journal is `epoch`'s, but
+    /// never the last one. Returns whether there are more of them.
+    pub(super) async fn truncate(&mut self, seq: u64, epoch: i64) -> Result<bool, sqlx::Error> {
+        let oldest = sqlx::query(OLDEST).fetch_optional(&mut self.connection);
+        let Some(oldest) = in_time(oldest).await? else { return Ok(false) };
+        let until = number(&oldest, "last_seq")?.saturating_add(TRUNCATED_COMMANDS_MAX).min(seq);
+        let query = sqlx::query(TRUNCATE).bind(stored(until)).bind(epoch);
+        let Some(ours) = in_time(query.fetch_optional(&mut self.connection)).await? else {
+            return Ok(false);
+        };
+        Ok(until < seq.min(number(&ours, "last_seq")?))
     }
 
     /// Reads the record that begins after the command `seq`, if there is one, and some that follow it.

@@ -46,8 +46,8 @@ enum Attempt {
 }
 
 /// An outage of the server: what is tried again, and for how long.
-#[derive(Default)]
 struct Outage {
+    role: Role,
     since: Option<Instant>,
     retries: u32,
 }
@@ -92,7 +92,7 @@ impl Store {
     ) -> Result<(), JournalError> {
         let superseded = JournalError::Superseded { seq: record.first_seq };
         let Role::Writer { epoch } = self.role else { return Err(superseded) };
-        let mut outage = Outage::default();
+        let mut outage = Outage::new(self.role);
         loop {
             match self.attempt(record, epoch, before).await {
                 Ok(Attempt::Appended) => {
@@ -108,7 +108,7 @@ impl Store {
 
     /// Reads the record that begins after the command `seq`, if there is one, and some that follow it.
     pub(super) async fn read_after(&mut self, seq: u64) -> Result<VecDeque<Record>, JournalError> {
-        let mut outage = Outage::default();
+        let mut outage = Outage::new(self.role);
         loop {
             let error = match self.session().await {
                 Ok(session) => match session.read_after(seq).await {
@@ -125,6 +125,22 @@ impl Store {
             }
             self.lose_session(error, &mut outage).await?;
         }
+    }
+
+    /// Deletes a bounded number of the records up to the command `seq`, the oldest first, but never the
+    /// last one; none if somebody else has become the writer. Returns whether there are more of them.
+    ///
+    /// It can wait for another time: so a lost session is not tried again here.
+    pub(super) async fn truncate(&mut self, seq: u64) -> Result<bool, JournalError> {
+        let Role::Writer { epoch } = self.role else { return Ok(false) };
+        let truncated = match self.session().await {
+            Ok(session) => session.truncate(seq, epoch).await,
+            Err(error) => Err(error),
+        };
+        truncated.map_err(|error| {
+            self.forget_session();
+            JournalError::Truncating(error)
+        })
     }
 
     /// Logs off.
@@ -190,18 +206,36 @@ impl Store {
         error: sqlx::Error,
         outage: &mut Outage,
     ) -> Result<(), JournalError> {
+        self.forget_session();
+        outage.wait(error).await
+    }
+
+    fn forget_session(&mut self) {
         if let Some(session) = self.session.take() {
             self.lost = Some(session.backend().clone());
         }
-        outage.wait(error).await
     }
 }
 
 impl Outage {
+    fn new(role: Role) -> Self {
+        Self { role, since: None, retries: 0 }
+    }
+
     /// Waits before the next attempt, longer each time.
     async fn wait(&mut self, error: sqlx::Error) -> Result<(), JournalError> {
+        let role = self.role;
         let since = *self.since.get_or_insert_with(|| {
-            tracing::warn!(%error, "the journal's server is gone: nothing is acknowledged meanwhile");
+            match role {
+                Role::Writer { .. } => tracing::warn!(
+                    %error,
+                    "the journal's server is gone: nothing is acknowledged meanwhile"
+                ),
+                Role::Reader => tracing::warn!(
+                    %error,
+                    "the journal's server is gone: what reads the journal waits meanwhile"
+                ),
+            }
             Instant::now()
         });
         let Some(wait) = self.next_wait(since.elapsed()) else {
@@ -259,7 +293,7 @@ mod tests {
 
     #[test]
     fn each_attempt_waits_longer_until_the_outage_is_too_long() {
-        let mut outage = Outage::default();
+        let mut outage = Outage::new(Role::Reader);
         let (mut elapsed, mut waits) = (Duration::ZERO, Vec::new());
         while let Some(wait) = outage.next_wait(elapsed) {
             elapsed += wait;
