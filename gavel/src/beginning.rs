@@ -11,18 +11,24 @@ pub async fn beginning(
     snapshots: &Snapshots,
     consumer: &dyn Consumer,
 ) -> Result<Replayer, RecoveryError> {
-    let first_seq = match journal.read_after(0).await? {
-        Some(first) => first.first_seq,
-        None => 1,
-    };
-    if first_seq == 1 {
-        return Ok(Replayer::default());
-    }
-    // An older one would have to be continued with what is gone.
-    let oldest = snapshots.list()?.into_iter().find(|seq| *seq >= first_seq - 1);
-    match oldest {
-        Some(seq) => start_at(journal, snapshots, seq, consumer).await,
-        None => Err(RecoveryError::NoSnapshot { first_seq, source: None }),
+    loop {
+        let first_seq = match journal.read_after(0).await? {
+            Some(first) => first.first_seq,
+            None => 1,
+        };
+        if first_seq == 1 {
+            return Ok(Replayer::default());
+        }
+        // An older one would have to be continued with what is gone.
+        let oldest = snapshots.list()?.into_iter().find(|seq| *seq >= first_seq - 1);
+        let Some(oldest) = oldest else {
+            return Err(RecoveryError::NoSnapshot { first_seq, source: None });
+        };
+        match start_at(journal, snapshots, oldest, consumer).await {
+            // A running exchange has made so many newer ones meanwhile that it keeps this one no more.
+            Err(_) if !snapshots.list()?.contains(&oldest) => {}
+            started => return started,
+        }
     }
 }
 

@@ -86,6 +86,17 @@ pub enum RecoveryError {
         /// The first command that the journal has.
         first_seq: u64,
     },
+    /// What was to be read next was deleted before it was read.
+    #[error(
+        "the running exchange has deleted old commands while they were read: it has none between \
+         {reached_seq} and {first_seq} any more. Begin again, or when it has ended"
+    )]
+    Overtaken {
+        /// The last command that was read.
+        reached_seq: u64,
+        /// The first one after it that is still there.
+        first_seq: u64,
+    },
     /// The snapshots cannot be read.
     #[error("cannot read the snapshots")]
     Snapshots(#[from] SnapshotsError),
@@ -164,6 +175,7 @@ pub async fn replay_from<J: Journal>(
         return Err(not_as_noted(&noted, 0));
     }
     while let Some(record) = journal.read_after(replayer.head().seq).await? {
+        check_not_overtaken(journal, &replayer, &record).await?;
         verify(&record, &replayer.head)?;
         check_noted(&record, &noted)?;
         replayer.apply_verified(&record)?;
@@ -251,6 +263,24 @@ impl Replayer {
     pub fn into_replayed(self) -> Replayed {
         let Self { exchange, head, records, rules_version, .. } = self;
         Replayed { exchange, head, records, rules_version }
+    }
+}
+
+/// Checks that what is missing between a replayer and the next record is missing within the journal, not
+/// before its beginning, which moves while an exchange runs.
+async fn check_not_overtaken<J: Journal>(
+    journal: &mut J,
+    replayer: &Replayer,
+    next: &Record,
+) -> Result<(), RecoveryError> {
+    let (reached_seq, first_seq) = (replayer.head().seq, next.first_seq);
+    if reached_seq == 0 || first_seq <= reached_seq + 1 {
+        return Ok(());
+    }
+    let first = journal.read_after(0).await?;
+    match first.is_some_and(|first| first.first_seq >= first_seq) {
+        true => Err(RecoveryError::Overtaken { reached_seq, first_seq }),
+        false => Ok(()),
     }
 }
 

@@ -2,14 +2,15 @@
 //! keeps what clients were told.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use gavel_gateway::FanOut;
 use gavel_sequencer::journal::JournalError;
 use gavel_sequencer::{
-    Audit, Consumer as _, Replayer, Saved, Snapshots, last_note, replay_from, start_at,
+    Audit, Consumer as _, RecoveryError, Replayer, Saved, Snapshots, SnapshotsError, last_note,
+    replay_from, start_at,
 };
 use gavel_simulator::load::{Ack, read_acks};
 use serde_json::json;
@@ -61,6 +62,8 @@ async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
     });
     let replayed = match replayed.await {
         Ok(replayed) => replayed,
+        // Nothing is wrong; it was not verified either.
+        Err(error @ RecoveryError::Overtaken { .. }) => return Err(error.into()),
         Err(error) => return Ok(not_verified(&error.into(), output)),
     };
     let snapshots_checked = match checks.finish() {
@@ -131,21 +134,30 @@ impl Checks {
     fn check(&mut self, replayer: &Replayer, edge: &FanOut) {
         while let Some(seq) = self.left.pop_if(|seq| *seq <= replayer.head().seq) {
             match self.compare(seq, replayer, edge) {
-                Ok(()) => self.checked += 1,
+                Ok(is_there) => self.checked += u64::from(is_there),
                 Err(error) => drop(self.wrong.get_or_insert(error)),
             }
         }
     }
 
-    fn compare(&self, seq: u64, replayer: &Replayer, edge: &FanOut) -> anyhow::Result<()> {
-        let Saved { head, exchange, consumer, .. } = self.snapshots.read(seq)?;
+    /// Returns whether it is there: a running exchange may have deleted it meanwhile.
+    fn compare(&self, seq: u64, replayer: &Replayer, edge: &FanOut) -> anyhow::Result<bool> {
+        let Saved { head, exchange, consumer, .. } = match self.snapshots.read(seq) {
+            Ok(saved) => saved,
+            Err(SnapshotsError::Reading { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        };
         if head != replayer.head() {
             bail!("the snapshot of command {seq} is not of this journal");
         }
         if exchange != replayer.exchange().snapshot().to_bytes() || consumer != edge.snapshot() {
             bail!("the snapshot of command {seq} is not what the journal comes to");
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Returns how many are right, if all are.

@@ -1,9 +1,11 @@
 //! What happens to a journal beside its appends: it is read, and its oldest records are deleted.
 
-use gavel_sequencer::journal::{Journal, PostgresJournal};
+use gavel_sequencer::journal::{Head, Journal, JournalPlace, PostgresJournal};
+use gavel_sequencer::{RecoveryError, Replayer, replay_from};
 use gavel_tests::postgres::{Cluster, Database};
 use tokio::task::yield_now;
 
+use crate::contract::real_records;
 use crate::{open, read_all, record};
 
 /// Returns how many sessions there are, without those that ask.
@@ -87,4 +89,22 @@ async fn a_truncation_that_meets_a_takeover_waits_for_it_and_then_deletes_nothin
     sqlx::raw_sql("COMMIT").execute(&mut taking_over).await.unwrap();
     assert!(!truncating.await.unwrap().unwrap());
     assert_eq!(database.query("SELECT count(*) FROM gavel_journal.record"), "3");
+}
+
+#[tokio::test]
+async fn what_a_running_exchange_deletes_while_it_is_read_is_not_taken_for_damage() {
+    let database = Database::shared();
+    let mut journal = open(&database).await;
+    for record in real_records(40) {
+        journal.append(&record).await.unwrap();
+    }
+    let place = JournalPlace::Postgres(database.url().parse().unwrap());
+    let mut reading = place.open_to_read().await.unwrap();
+    let replayed = replay_from(Replayer::default(), &mut reading, Head::EMPTY, |replayer| {
+        if replayer.head().seq == 1 {
+            database.query("DELETE FROM gavel_journal.record WHERE last_seq <= 30");
+        }
+    });
+    let error = replayed.await.unwrap_err();
+    assert!(matches!(error, RecoveryError::Overtaken { first_seq: 31, .. }), "{error}");
 }

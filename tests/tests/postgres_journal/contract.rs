@@ -182,7 +182,7 @@ async fn a_damaged_record_is_found_by_the_replay() {
 }
 
 /// Returns records that an exchange has made: it is founded, then accounts are enrolled.
-fn real_records(count: u64) -> Vec<Record> {
+pub fn real_records(count: u64) -> Vec<Record> {
     let mut exchange = Exchange::new();
     let (mut head, mut operator) = (Head::EMPTY, AgentId::EXCHANGE);
     let now = TimestampNs::from_nanos(1_767_225_600_000_000_000);
