@@ -25,7 +25,7 @@ pub use audit::{
     AuditArgs, AuditBuildArgs, AuditCheckArgs, AuditCommand, AuditListArgs, AuditProveArgs,
 };
 pub use explain::{ExplainArgs, ExplainCommand};
-pub use journal::{JournalArg, ProjectionArg};
+pub use journal::{AckArg, JournalArg, ProjectionArg};
 pub use keep::{BackupArgs, KeepArgs, RestoreArgs, SnapshotArgs};
 pub use operator::{BandArgs, BookArgs, EnrolArgs, HaltArgs, ListArgs, RoleArg};
 pub use quote::{BundlesArgs, QuoteArgs};
@@ -136,6 +136,10 @@ pub struct UpArgs {
     /// Where the journal is kept.
     #[command(flatten)]
     pub journal: JournalArg,
+    /// What it takes for a command to be acknowledged, with a journal on PostgreSQL: the replicas are
+    /// those in the server's synchronous_standby_names.
+    #[arg(long, value_enum, default_value_t = AckArg::On)]
+    pub ack: AckArg,
     /// A database to keep up with what happened, for asking in SQL: postgres://USER@HOST:PORT/DATABASE
     /// or sqlite://FILE.
     #[arg(long, value_name = "URL")]

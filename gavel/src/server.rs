@@ -13,7 +13,7 @@ use gavel_protocol::{
     Settings,
 };
 use gavel_sequencer::audit::Notary;
-use gavel_sequencer::journal::{Head, JournalPlace};
+use gavel_sequencer::journal::{Ack, Head, JournalPlace};
 use gavel_sequencer::projection::{ProjectionPlace, Projector};
 use gavel_sequencer::{
     Auditor, Inbox, Layout, Sequencer, SequencerConfig, SnapshotConfig, Status, Submission,
@@ -38,6 +38,8 @@ pub struct ServerConfig {
     pub data: DataDir,
     /// Where the journal is kept.
     pub journal: JournalPlace,
+    /// What it takes for a command to be acknowledged.
+    pub ack: Ack,
     /// A database to keep up with what happened.
     pub projection: Option<ProjectionPlace>,
     /// Whether an audit log is kept.
@@ -75,9 +77,10 @@ impl Server {
     /// Recovers, founds or resumes the exchange, and serves.
     pub async fn start(config: ServerConfig) -> anyhow::Result<Self> {
         let ServerConfig { data, journal: journal_place, projection, quic, http, .. } = config;
-        let ServerConfig { audit, certificate, layout, solvers, keep, name, settings, .. } = config;
+        let ServerConfig { ack, audit, certificate, layout, solvers, keep, .. } = config;
+        let ServerConfig { name, settings, .. } = config;
         data.make()?;
-        let journal = journal_place.open().await?;
+        let journal = journal_place.open_acking(ack).await?;
         if journal.head() == Head::EMPTY && data.whereabouts().is_ok() {
             bail!(
                 "an exchange has run in {}, but this journal is empty: name its own with --journal, \

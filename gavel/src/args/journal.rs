@@ -3,8 +3,8 @@
 use std::fmt;
 
 use anyhow::{Context as _, bail};
-use clap::Parser;
-use gavel_sequencer::journal::{JournalPlace, PostgresAddress};
+use clap::{Parser, ValueEnum};
+use gavel_sequencer::journal::{Ack, JournalPlace, PostgresAddress};
 use gavel_sequencer::projection::ProjectionPlace;
 
 use crate::data_dir::DataDir;
@@ -19,6 +19,19 @@ pub struct JournalArg {
     url: Option<Secret>,
 }
 
+/// What it takes for a command to be acknowledged.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum AckArg {
+    /// It is on the server's own disk, whatever its replicas have.
+    Local,
+    /// Replicas have received it, too.
+    RemoteWrite,
+    /// It is on the disks of the replicas, too.
+    On,
+    /// Replicas show it, too.
+    RemoteApply,
+}
+
 /// A database for the projection.
 #[derive(Clone, Debug)]
 pub struct ProjectionArg(Secret);
@@ -26,6 +39,17 @@ pub struct ProjectionArg(Secret);
 /// A text that may hold a password, and so is shown to nobody.
 #[derive(Clone)]
 struct Secret(String);
+
+impl From<AckArg> for Ack {
+    fn from(ack: AckArg) -> Self {
+        match ack {
+            AckArg::Local => Self::Local,
+            AckArg::RemoteWrite => Self::RemoteWrite,
+            AckArg::On => Self::On,
+            AckArg::RemoteApply => Self::RemoteApply,
+        }
+    }
+}
 
 impl ProjectionArg {
     /// Returns where it is.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use gavel_protocol::Settings;
-use gavel_sequencer::journal::{JournalPlace, SqliteJournal};
+use gavel_sequencer::journal::{Ack, JournalPlace, SqliteJournal};
 use gavel_sequencer::{Audit, Auditor, Layout, Status, replay};
 use gavel_simulator::load::{AckSink, Load, LoadConfig, Report, Sinks};
 use serde::Serialize;
@@ -143,6 +143,7 @@ impl Running {
                 let server = Server::start(ServerConfig {
                     data,
                     journal,
+                    ack: Ack::default(),
                     projection: None,
                     audit: false,
                     quic: None,

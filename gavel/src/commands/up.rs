@@ -26,6 +26,7 @@ async fn serve(args: UpArgs, output: &Output) -> anyhow::Result<Exit> {
     };
     let server = Server::start(ServerConfig {
         journal: args.journal.place(&data)?,
+        ack: args.ack.into(),
         data: data.clone(),
         projection: args.projection.map(|projection| projection.place()).transpose()?,
         audit: args.audit,

@@ -13,7 +13,7 @@ use gavel_protocol::{
     SetStandingQuote, Settings, Topic,
 };
 use gavel_sequencer::Layout;
-use gavel_sequencer::journal::JournalPlace;
+use gavel_sequencer::journal::{Ack, JournalPlace};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -301,6 +301,7 @@ async fn serve(
     let any_port = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let server = Server::start(ServerConfig {
         journal: JournalPlace::Folder(data.journal()),
+        ack: Ack::default(),
         projection: None,
         audit: false,
         data,
