@@ -66,6 +66,86 @@ fn an_exchange_whose_journal_was_taken_over_ends() {
     second.stop();
 }
 
+fn fails(args: &[&str]) -> String {
+    let output = gavel(args);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn joined<'a>(first: &[&'a str], rest: &[&'a str]) -> Vec<&'a str> {
+    [first, rest].concat()
+}
+
+#[test]
+fn a_journal_on_a_server_is_bounded_by_snapshots_and_verified_from_them() {
+    let database = Database::shared();
+    let url = database.url();
+    let journal = ["--journal", url.as_str()];
+    let few = ["--snapshot-every", "1", "--keep-snapshots", "2", "--ack", "remote-write"];
+    let mut served = Served::start_with(&[journal.as_slice(), &few].concat());
+    let data = served.data();
+    let rest = ["--data", &data, "--json", "--journal", &url];
+    for (agent, capability) in [("acme", "ocr"), ("fast", "asr")] {
+        succeeds(&["enrol", agent, "--data", &data]);
+        succeeds(&["list", capability, "--data", &data]);
+        // Beside the running exchange.
+        assert_eq!(json(&gavel(&joined(&["verify"], &rest)))["verified"], true);
+        served.stop();
+        served.start_again();
+    }
+    served.stop();
+    let first = database.query("SELECT min(first_seq) FROM gavel_journal.record");
+    let from = first.parse::<u64>().unwrap() - 1;
+    let verified = json(&gavel(&joined(&["verify"], &rest)));
+    assert!(from > 0 && verified["from_seq"] == from, "{from}: {verified}");
+    assert_eq!(verified["snapshots"], 2, "{verified}");
+
+    // What was killed has no snapshot of its end.
+    served.start_again();
+    let said = fails(&joined(&["snapshot", "--make"], &rest));
+    assert!(said.contains("in use by another exchange"), "{said}");
+    served.kill();
+    let made = succeeds(&joined(&["snapshot", "--make"], &rest));
+    let made: serde_json::Value = serde_json::from_str(made.trim()).unwrap();
+    let newest = made["snapshots"].as_array().unwrap().last().unwrap();
+    assert_eq!(newest["good"], true, "{made}");
+    let newest = newest["seq"].to_string();
+    let verified = json(&gavel(&joined(&["verify", "--from-snapshot", &newest], &rest)));
+    assert_eq!(verified["from_seq"].to_string(), newest, "{verified}");
+    assert_eq!(verified["seq"], verified["from_seq"], "{verified}");
+
+    let copy = served.path().join("copy");
+    let said = fails(&["backup", "--data", &data, "--to", copy.to_str().unwrap()]);
+    assert!(said.contains("pg_dump --schema gavel_journal") && !copy.exists(), "{said}");
+    served.start_again();
+    served.stop();
+}
+
+#[test]
+fn a_snapshot_is_not_made_of_an_empty_database() {
+    let mut served = Served::start();
+    let data = served.data();
+    served.stop();
+    let database = Database::shared();
+    let url = database.url();
+    let said = fails(&["snapshot", "--make", "--data", &data, "--journal", &url]);
+    assert!(said.contains("no exchange has kept its journal"), "{said}");
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'gavel_journal'";
+    assert_eq!(database.query(schemas), "0");
+}
+
+#[test]
+fn an_embedded_journal_refuses_to_acknowledge_in_another_sense() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    for ack in ["local", "remote-write", "remote-apply"] {
+        let said = fails(&["up", "--data", data, "--ack", ack]);
+        assert!(said.contains(&format!("`{ack}` is for a journal on PostgreSQL")), "{said}");
+    }
+    let off = gavel(&["up", "--data", data, "--ack", "off"]);
+    assert_eq!(off.status.code(), Some(2), "{off:?}");
+}
+
 #[test]
 fn a_password_is_not_repeated_whatever_is_wrong() {
     let data = tempfile::tempdir().unwrap();

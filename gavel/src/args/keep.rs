@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser};
 use gavel_sequencer::limits::{SNAPSHOT_EVERY, SNAPSHOTS_KEPT};
 
+use crate::args::JournalArg;
+
 /// What is kept of the past.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct KeepArgs {
@@ -25,7 +27,8 @@ pub struct KeepArgs {
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 A backup holds everything that the data directory does: what is sealed, and every key. Keep it as
-secret as that. What is acknowledged after it is not in it.
+secret as that. What is acknowledged after it is not in it. A journal on PostgreSQL is backed up with
+pg_dump instead.
 
 Example, while the exchange runs or not:
 
@@ -61,6 +64,9 @@ pub struct SnapshotArgs {
     /// Where the exchange keeps everything.
     #[arg(long, default_value = "gavel-data")]
     pub data: PathBuf,
+    /// Where the journal is kept.
+    #[command(flatten)]
+    pub journal: JournalArg,
     /// Make one of the journal's end first; the exchange must not be running.
     #[arg(long)]
     pub make: bool,

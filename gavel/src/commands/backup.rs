@@ -40,6 +40,13 @@ pub fn backup(args: &BackupArgs, output: &Output) -> anyhow::Result<Exit> {
     block_on(async {
         let (data, copy) = (DataDir::new(&args.data), DataDir::new(&args.to));
         data.whereabouts()?;
+        if !SqliteReader::new(&data.journal()).is_there() {
+            bail!(
+                "there is no journal in {}: one on PostgreSQL is backed up with `pg_dump --schema \
+                 gavel_journal`, after a copy of this directory (see docs/OPERATIONS.md)",
+                data.root().display()
+            );
+        }
         make_empty(copy.root())?;
         copy_all(&data, &copy).await?;
         let (head, audit) = verified(&copy, Head::EMPTY).await?;

@@ -1,7 +1,7 @@
 //! `gavel snapshot`: say which snapshots there are, or make one.
 
 use gavel_gateway::FanOut;
-use gavel_sequencer::journal::{Journal as _, SqliteJournal};
+use gavel_sequencer::journal::Journal as _;
 use gavel_sequencer::{last_note, make_snapshot};
 use serde_json::json;
 
@@ -21,7 +21,10 @@ async fn list(args: &SnapshotArgs, output: &Output) -> anyhow::Result<Exit> {
     data.whereabouts()?;
     let snapshots = data.snapshots();
     if args.make {
-        let mut journal = SqliteJournal::open(&data.journal()).await?;
+        let place = args.journal.place(&data)?;
+        // Whoever becomes the writer of an empty database makes a journal there.
+        place.open_to_read().await?.close().await?;
+        let mut journal = place.open().await?;
         let noted = last_note(&data.alive()).unwrap_or_default().head;
         make_snapshot(&mut journal, noted, &snapshots, &*FanOut::new()).await?;
         journal.close().await?;

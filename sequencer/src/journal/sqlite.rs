@@ -185,6 +185,11 @@ impl SqliteReader {
         Self { path, connection: None, ahead: VecDeque::new() }
     }
 
+    /// Returns whether there is a journal.
+    pub fn is_there(&self) -> bool {
+        self.path.exists()
+    }
+
     /// Copies the journal as it is at this moment into `folder`, where no journal is yet.
     ///
     /// # Errors
