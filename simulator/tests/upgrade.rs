@@ -1,9 +1,13 @@
 //! An exchange that a build of other rules has stopped goes on under these: from the last snapshot that
-//! build made, and from nothing else.
+//! build made, and from nothing else, wherever its journal is.
 //!
 //! `cargo xtask faults` lets the one build leave a data directory, and runs this with the other.
 #![cfg(feature = "next-rules")]
 #![allow(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+
+#[path = "../../tests/src/postgres.rs"]
+#[allow(dead_code, reason = "this file uses a part of it")]
+mod postgres;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,17 +17,34 @@ use gavel_gateway::FanOut;
 use gavel_protocol::{
     Command, Digest, Found, PublicKey, RULES_UPGRADED_FROM, RULES_VERSION, Settings,
 };
-use gavel_sequencer::journal::{Journal as _, Record, SqliteJournal, decode_commands};
+use gavel_sequencer::journal::{AnyJournal, Journal as _, JournalPlace, Record, decode_commands};
 use gavel_sequencer::{
     Inbox, Layout, RecoveryError, Replayed, Sequencer, SequencerConfig, SnapshotConfig, Snapshots,
     StartError, last_note, recover, replay, start_at,
 };
+use postgres::Database;
 use tempfile::TempDir;
 
 /// A copy of what the other build has left.
-struct Left(TempDir);
+struct Left {
+    folder: TempDir,
+    /// Where the journal is, if not in the folder.
+    database: Option<Database>,
+}
 
 impl Left {
+    /// Returns a copy as it is, and one whose journal is on a server.
+    async fn copies() -> [Self; 2] {
+        let on_server = Self { database: Some(Database::shared()), ..Self::copy() };
+        let folder = JournalPlace::Folder(on_server.path().join("journal"));
+        let (mut from, mut to) = (folder.open().await.unwrap(), on_server.journal().await);
+        while let Some(record) = from.read_after(to.head().seq).await.unwrap() {
+            to.append(&record).await.unwrap();
+        }
+        to.close().await.unwrap();
+        [Self::copy(), on_server]
+    }
+
     fn copy() -> Self {
         let from = std::env::var("GAVEL_UPGRADE_FROM");
         let from = PathBuf::from(from.expect("`cargo xtask faults` says where it is"));
@@ -36,19 +57,23 @@ impl Left {
             }
         }
         fs::copy(from.join("alive"), folder.path().join("alive")).unwrap();
-        Self(folder)
+        Self { folder, database: None }
     }
 
     fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 
     fn snapshots(&self) -> Snapshots {
         Snapshots::new(&self.path().join("snapshots"))
     }
 
-    async fn journal(&self) -> SqliteJournal {
-        SqliteJournal::open(&self.path().join("journal")).await.unwrap()
+    async fn journal(&self) -> AnyJournal {
+        let place = match &self.database {
+            None => JournalPlace::Folder(self.path().join("journal")),
+            Some(database) => JournalPlace::Postgres(database.url().parse().unwrap()),
+        };
+        place.open().await.unwrap()
     }
 
     async fn start(&self) -> Result<Sequencer, StartError> {
@@ -103,49 +128,53 @@ async fn run_once(left: &Left) -> Exchange {
 
 #[tokio::test]
 async fn it_goes_on_from_the_last_snapshot_and_never_replays_across() {
-    let left = Left::copy();
-    let last = *left.snapshots().list().unwrap().last().unwrap();
-    let saved = left.snapshots().read(last).unwrap();
-    assert_eq!(saved.rules_version, RULES_UPGRADED_FROM);
-    assert!(left.after(last).await.is_empty(), "the other build was stopped, not killed");
+    for left in Left::copies().await {
+        let last = *left.snapshots().list().unwrap().last().unwrap();
+        let saved = left.snapshots().read(last).unwrap();
+        assert_eq!(saved.rules_version, RULES_UPGRADED_FROM);
+        assert!(left.after(last).await.is_empty(), "the other build was stopped, not killed");
 
-    let upgraded = run_once(&left).await;
-    let records = left.after(last).await;
-    assert!(records.iter().all(|record| record.rules_version == RULES_VERSION));
-    assert_eq!(upgrades(&records[..1]), 1, "it comes first");
-    assert_eq!(upgraded.trial_balance(), 0);
-    let before = saved.exchange().unwrap();
-    assert!(before.seq() == last && before.name().is_some());
-    assert_eq!(upgraded.name(), before.name(), "what was there is there");
+        let upgraded = run_once(&left).await;
+        let records = left.after(last).await;
+        assert!(records.iter().all(|record| record.rules_version == RULES_VERSION));
+        assert_eq!(upgrades(&records[..1]), 1, "it comes first");
+        assert_eq!(upgraded.trial_balance(), 0);
+        let before = saved.exchange().unwrap();
+        assert!(before.seq() == last && before.name().is_some());
+        assert_eq!(upgraded.name(), before.name(), "what was there is there");
 
-    // From then on it is an exchange of these rules, with a snapshot of its own.
-    let recovered = left.recovered().await;
-    assert_eq!(recovered.exchange.state_hash(), upgraded.state_hash());
-    run_once(&left).await;
-    assert_eq!(upgrades(&left.after(last).await), 1);
+        // From then on it is an exchange of these rules, with a snapshot of its own.
+        let recovered = left.recovered().await;
+        assert_eq!(recovered.exchange.state_hash(), upgraded.state_hash());
+        run_once(&left).await;
+        assert_eq!(upgrades(&left.after(last).await), 1);
 
-    // The snapshot it went on from still leads to where it is, an older one or the beginning does not.
-    let (snapshots, edge) = (left.snapshots(), FanOut::new());
-    let start = start_at(&mut left.journal().await, &snapshots, last, &*edge).await;
-    assert_eq!(start.unwrap().head().seq, last);
-    let older = snapshots.list().unwrap()[0];
-    assert!(older < last, "the other build made more than one");
-    assert!(start_at(&mut left.journal().await, &snapshots, older, &*FanOut::new()).await.is_err());
-    let refused = replay(&mut left.journal().await, |_| {}).await.unwrap_err();
-    assert!(
-        matches!(refused, RecoveryError::OtherRules { rules_version, .. } if rules_version == RULES_UPGRADED_FROM),
-        "{refused}"
-    );
+        // The snapshot it went on from still leads to where it is, an older one or the beginning does not.
+        let (snapshots, edge) = (left.snapshots(), FanOut::new());
+        let start = start_at(&mut left.journal().await, &snapshots, last, &*edge).await;
+        assert_eq!(start.unwrap().head().seq, last);
+        let older = snapshots.list().unwrap()[0];
+        assert!(older < last, "the other build made more than one");
+        assert!(
+            start_at(&mut left.journal().await, &snapshots, older, &*FanOut::new()).await.is_err()
+        );
+        let refused = replay(&mut left.journal().await, |_| {}).await.unwrap_err();
+        assert!(
+            matches!(refused, RecoveryError::OtherRules { rules_version, .. } if rules_version == RULES_UPGRADED_FROM),
+            "{refused}"
+        );
+    }
 }
 
 #[tokio::test]
 async fn without_a_snapshot_of_the_end_it_asks_for_the_other_build() {
-    let left = Left::copy();
-    let last = *left.snapshots().list().unwrap().last().unwrap();
-    fs::remove_file(left.snapshots().path(last)).unwrap();
-    let before = left.after(0).await.len();
-    let Err(StartError::Recovering(refused)) = left.start().await else { panic!("it started") };
-    let text = refused.to_string();
-    assert!(text.contains(&format!("rules version {RULES_UPGRADED_FROM}")), "{text}");
-    assert_eq!(left.after(0).await.len(), before, "nothing was changed");
+    for left in Left::copies().await {
+        let last = *left.snapshots().list().unwrap().last().unwrap();
+        fs::remove_file(left.snapshots().path(last)).unwrap();
+        let before = left.after(0).await.len();
+        let Err(StartError::Recovering(refused)) = left.start().await else { panic!("it started") };
+        let text = refused.to_string();
+        assert!(text.contains(&format!("rules version {RULES_UPGRADED_FROM}")), "{text}");
+        assert_eq!(left.after(0).await.len(), before, "nothing was changed");
+    }
 }
