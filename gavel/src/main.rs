@@ -5,6 +5,7 @@
 
 mod allocator;
 mod args;
+mod awards;
 mod beginning;
 mod bench;
 mod commands;

@@ -1,5 +1,5 @@
-//! `gavel verify`: prove that a journal is whole, that snapshots are what it comes to, and that it
-//! keeps what clients were told.
+//! `gavel verify`: prove that a journal is whole, that snapshots are what it comes to, that it keeps
+//! what clients were told, and awards nothing twice.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::Exit;
 use crate::args::VerifyArgs;
+use crate::awards::Awards;
 use crate::beginning::beginning;
 use crate::commands::block_on;
 use crate::data_dir::DataDir;
@@ -53,10 +54,11 @@ async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
     if from > 0 && args.acks.is_some() {
         bail!("acknowledgements can only be looked for in a whole journal, from its first command");
     }
-    let mut checks = Checks::new(snapshots, from)?;
+    let (mut awards, mut checks) = (Awards::default(), Checks::new(snapshots, from)?);
     let noted = last_note(&data.alive()).unwrap_or_default().head;
     let replayed = replay_from(start, &mut journal, noted, |replayer| {
         kept.add(replayer.batch());
+        awards.add(replayer.batch());
         edge.published(replayer.batch());
         checks.check(replayer, &edge);
     });
@@ -79,18 +81,19 @@ async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
         output.line(format!("lost: {} {} {:?}", ack.agent, ack.template, ack.key));
     }
     let audit = Audit::of(replayed.exchange());
-    let verified = lost.is_empty() && audit.trial_balance == 0;
+    let verified = lost.is_empty() && audit.trial_balance == 0 && awards.double() == 0;
     let text = format!(
         "{} commands in {} records after command {from} are whole, and cause the events that they \
          caused\n\
          {snapshots_checked} snapshots are what the journal comes to\n\
-         {} accepted, {} acknowledgements checked, {} lost\n\
+         {} accepted, {} acknowledgements checked, {} lost, {} awarded twice\n\
          state {}, trial balance {}",
         audit.seq - from,
         replayed.records(),
         kept.len(),
         acks.len(),
         lost.len(),
+        awards.double(),
         audit.state_hash,
         audit.trial_balance
     );
@@ -104,6 +107,7 @@ async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
         "accepted": kept.len(),
         "acknowledged": acks.len(),
         "lost_acknowledged": lost.len(),
+        "double_awards": awards.double(),
         "trial_balance": i64::try_from(audit.trial_balance).unwrap_or(i64::MAX),
         "state_hash": audit.state_hash.to_string(),
         "chain": replayed.head().chain,
