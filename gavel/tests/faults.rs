@@ -68,8 +68,9 @@ fn verify(served: &Served, load: &Load, fault: &str) {
     assert_eq!(verified["lost_acknowledged"], 0, "{fault}: {verified}");
     assert_eq!(verified["trial_balance"], 0, "{fault}: {verified}");
     assert_eq!(verified["replay_hash_equal"], true, "{fault}: {verified}");
+    assert_eq!(verified["double_awards"], 0, "{fault}: {verified}");
     let (acknowledged, hash_equal) = (&verified["acknowledged"], &verified["replay_hash_equal"]);
-    row(&format!("| {fault} | {acknowledged} | 0 | {hash_equal} |"));
+    row(&format!("| {fault} | {acknowledged} | 0 | 0 | {hash_equal} |"));
 }
 
 /// Adds a row to the table of faults, where `cargo xtask faults` asks for one.

@@ -32,7 +32,7 @@ fn every_planted_bug_is_found() {
     for (bug, failure) in &found {
         let found =
             failure.as_ref().map_or("not found".into(), |f| format!("found at seed {}", f.seed));
-        row(&format!("| planted {bug:?} | {found} | | |"));
+        row(&format!("| planted {bug:?} | {found} | | | |"));
     }
     assert!(found.iter().all(|(_, failure)| failure.is_some()), "a bug was not found");
 }

@@ -39,7 +39,7 @@ fn no_world_breaks_it() {
     let (tally, hours) = (&many.tally, many.hours_per_cpu_second());
     row(&format!(
         "| {} seeded worlds: {} commands, {} crashes, {} in a commit or by the disk, {} cuts, {:.0} h \
-         simulated, {hours:.2} h per CPU second | {} | 0 | true |",
+         simulated, {hours:.2} h per CPU second | {} | 0 | 0 | true |",
         tally.worlds,
         tally.commands,
         tally.crashes,

@@ -22,7 +22,7 @@ const IN_MEMORY: &str = "/dev/shm";
 ///
 /// # Errors
 ///
-/// If anything that was acknowledged is lost, or a planted bug is not found.
+/// If anything that was acknowledged is lost, an award comes twice, or a planted bug is not found.
 pub fn run(times: u64) -> Result<()> {
     let table = machine::target_directory()?.join("faults.md");
     if table.exists() {
@@ -53,8 +53,8 @@ pub fn run(times: u64) -> Result<()> {
     if in_memory { worlds.env("TMPDIR", IN_MEMORY) } else { worlds }.run()?;
     let rows =
         fs::read_to_string(&table).with_context(|| format!("reading {}", table.display()))?;
-    say("| fault | acknowledged, or refused | lost | replay hash equal |");
-    say("|---|---|---:|---|");
+    say("| fault | acknowledged, or refused | lost | double awards | replay hash equal |");
+    say("|---|---|---:|---:|---|");
     say(rows.trim_end());
     Ok(())
 }
