@@ -14,6 +14,7 @@ const COMMANDS_PER_WORLD: u64 = 1_100;
 const CUTS: u64 = 65_536;
 const FLIPS: u64 = 10_000;
 const KILLS: u64 = 50;
+const CUTS_OF_NETWORK: u64 = 10;
 
 /// Where there is no disk to wait for.
 const IN_MEMORY: &str = "/dev/shm";
@@ -34,6 +35,7 @@ pub fn run(times: u64) -> Result<()> {
         .env("GAVEL_FAULTS_TABLE", &table)
         .env("GAVEL_UPGRADE_FROM", &left)
         .env("GAVEL_KILLS", (KILLS * times).to_string())
+        .env("GAVEL_CUTS_OF_NETWORK", (CUTS_OF_NETWORK * times).to_string())
         .run()?;
     let worlds = Command::cargo(
         "test --profile world --locked -p gavel-simulator -p gavel-sequencer --features \

@@ -28,7 +28,7 @@ enum Task {
     Golden,
     /// Starts a private PostgreSQL server and prints its address; installs it where that is possible.
     Db,
-    /// Tries to break the exchange: seeded worlds, kills, cuts, flips, failing disks; prints a table.
+    /// Tries to break the exchange: seeded worlds, kills, bad disks, networks, servers; prints a table.
     Faults {
         /// How many times as often as `cargo xtask test` does; 10 or 100 is the long form.
         #[arg(long, default_value_t = 1)]

@@ -9,6 +9,9 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+/// Any port of loopback.
+const ANY_PORT: &str = "127.0.0.1:0";
+
 /// Runs the binary to its end.
 pub fn gavel(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_gavel")).args(args).output().unwrap()
@@ -55,29 +58,37 @@ impl Served {
     pub fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().into();
-        Self::start_at(folder, data, more, &[])
+        Self::start_at(folder, data, ANY_PORT, more, &[])
+    }
+
+    /// Starts an exchange that listens for QUIC on an address, and keeps its whole journal.
+    pub fn start_on(quic: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().into();
+        Self::start_at(folder, data, quic, &["--keep-history"], &[])
     }
 
     /// Starts an exchange in an environment of its own.
     pub fn start_under(environment: &[(&str, &Path)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().into();
-        Self::start_at(folder, data, &[], environment)
+        Self::start_at(folder, data, ANY_PORT, &[], environment)
     }
 
     /// Starts an exchange in a data directory that is in a folder already.
     pub fn start_in(folder: TempDir, data: &str) -> Self {
         let data = folder.path().join(data);
-        Self::start_at(folder, data, &[], &[])
+        Self::start_at(folder, data, ANY_PORT, &[], &[])
     }
 
     fn start_at(
         folder: TempDir,
         data: PathBuf,
+        quic: &str,
         more: &[&str],
         environment: &[(&str, &Path)],
     ) -> Self {
-        let (child, quic, http) = up(&data, "127.0.0.1:0", more, environment);
+        let (child, quic, http) = up(&data, quic, more, environment);
         let more = more.iter().map(|argument| String::from(*argument)).collect();
         Self { child, folder, data, quic, http, more }
     }
@@ -90,6 +101,11 @@ impl Served {
     /// Returns the data directory.
     pub fn path(&self) -> &Path {
         &self.data
+    }
+
+    /// Returns where it listens for QUIC.
+    pub fn quic(&self) -> &str {
+        &self.quic
     }
 
     /// Returns where it listens for HTTP.
@@ -137,7 +153,7 @@ fn up(
     environment: &[(&str, &Path)],
 ) -> (Child, String, String) {
     let data = data.to_str().unwrap();
-    let args = ["up", "--data", data, "--quic", quic, "--http", "127.0.0.1:0", "--json"];
+    let args = ["up", "--data", data, "--quic", quic, "--http", ANY_PORT, "--json"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
     command.args(args).args(more).envs(environment.iter().copied()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();

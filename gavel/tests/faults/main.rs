@@ -1,0 +1,103 @@
+//! Real faults: the binary under load is killed at random moments, its syncs fail, its disk fills,
+//! the network fails it. What was acknowledged is there afterwards.
+//!
+//! How often can be set from outside: see `cargo xtask faults`.
+#![allow(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+
+mod load;
+mod namespaces;
+mod network;
+#[path = "../process/mod.rs"]
+mod process;
+mod relay;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use load::{Load, from_outside, is_healthy, page, random, verify};
+use process::{Served, gavel, json};
+use rand::RngExt as _;
+
+#[test]
+fn kills_at_random_moments_lose_nothing_that_was_acknowledged() {
+    let kills = from_outside("GAVEL_KILLS", 4);
+    let (mut served, mut random) = (Served::start_with(&["--keep-history"]), random());
+    let mut load = Load::start(&served);
+    for _ in 0..kills {
+        load.wait_for(&served, random.random_range(0..128));
+        served.kill();
+        served.start_again();
+    }
+    load.wait_for(&served, 1);
+    served.kill();
+    verify(&served, &load, &[], &format!("{kills} kills"));
+}
+
+/// Builds what makes the disk fail, beside the tests' own outputs.
+fn shim(folder: &Path) -> PathBuf {
+    let (source, shim) = ("tests/fault_shim.c", folder.join("fault_shim.so"));
+    let mut compiler = Command::new("cc");
+    compiler.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-shared", "-fPIC", "-O1", "-o"]);
+    let built = compiler.arg(&shim).args([source, "-ldl"]).status();
+    assert!(built.expect("cc, which linking takes anyway").success());
+    shim
+}
+
+/// How often it is looked whether what was acknowledged before has reached the load.
+const SETTLES_MAX: u32 = 20;
+
+fn a_disk_that_fails(kind: &str, fault: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let (shim, switch) = (shim(folder.path()), folder.path().join("fault"));
+    let environment = [("LD_PRELOAD", shim.as_path()), ("GAVEL_FAULT", switch.as_path())];
+    let mut served = Served::start_under(&environment);
+    let mut load = Load::start(&served);
+    load.wait_for(&served, 50);
+    std::fs::write(&switch, kind).unwrap();
+    // It says so, and acknowledges nothing any more.
+    while is_healthy(&served) {}
+    let stands_still = (0..SETTLES_MAX).any(|_| {
+        let acknowledged = load.acknowledged();
+        for _ in 0..50 {
+            page(&served, "/healthz");
+        }
+        load.acknowledged() == acknowledged
+    });
+    assert!(stands_still, "{fault}: acknowledged what is not durable");
+    served.kill();
+    std::fs::remove_file(&switch).unwrap();
+    served.start_again();
+    load.wait_for(&served, 50);
+    served.kill();
+    verify(&served, &load, &[], fault);
+}
+
+#[test]
+fn a_failing_sync_is_not_acknowledged() {
+    a_disk_that_fails("sync", "syncs fail");
+}
+
+#[test]
+fn a_full_disk_is_not_acknowledged() {
+    a_disk_that_fails("room", "disk full");
+}
+
+/// Leaves an exchange that was stopped, for a build of other rules to go on with.
+#[test]
+fn what_is_stopped_has_a_snapshot_of_its_end() {
+    let mut served = Served::start_with(&["--snapshot-every", "100", "--keep-history"]);
+    let mut load = Load::start(&served);
+    load.wait_for(&served, 300);
+    drop(load);
+    served.stop();
+    let listed = json(&gavel(&["snapshot", "--data", &served.data(), "--json"]));
+    let snapshots = listed["snapshots"].as_array().unwrap();
+    let verified = json(&gavel(&["verify", "--data", &served.data(), "--json"]));
+    assert!(snapshots.len() > 1, "{listed}");
+    assert_eq!(snapshots.last().unwrap()["seq"], verified["seq"], "{listed} {verified}");
+    if let Ok(to) = std::env::var("GAVEL_UPGRADE_FROM") {
+        drop(std::fs::remove_dir_all(&to));
+        let copied = Command::new("cp").arg("-r").arg(served.path()).arg(&to).status().unwrap();
+        assert!(copied.success());
+    }
+}
