@@ -15,6 +15,8 @@ const CUTS: u64 = 65_536;
 const FLIPS: u64 = 10_000;
 const KILLS: u64 = 50;
 const CUTS_OF_NETWORK: u64 = 10;
+const SERVER_CRASHES: u64 = 10;
+const SERVER_OUTAGES: u64 = 1;
 
 /// Where there is no disk to wait for.
 const IN_MEMORY: &str = "/dev/shm";
@@ -29,6 +31,7 @@ pub fn run(times: u64) -> Result<()> {
     if table.exists() {
         fs::remove_file(&table).with_context(|| format!("removing {}", table.display()))?;
     }
+    machine::ensure_postgres()?;
     // First the build that everybody has: what it leaves at the end is upgraded by the other.
     let left = machine::target_directory()?.join("upgrade-from");
     Command::cargo("test --locked -p gavel --test faults")
@@ -36,6 +39,8 @@ pub fn run(times: u64) -> Result<()> {
         .env("GAVEL_UPGRADE_FROM", &left)
         .env("GAVEL_KILLS", (KILLS * times).to_string())
         .env("GAVEL_CUTS_OF_NETWORK", (CUTS_OF_NETWORK * times).to_string())
+        .env("GAVEL_SERVER_CRASHES", (SERVER_CRASHES * times).to_string())
+        .env("GAVEL_SERVER_OUTAGES", (SERVER_OUTAGES * times).to_string())
         .run()?;
     let worlds = Command::cargo(
         "test --profile world --locked -p gavel-simulator -p gavel-sequencer --features \

@@ -1,5 +1,5 @@
 //! Real faults: the binary under load is killed at random moments, its syncs fail, its disk fills,
-//! the network fails it. What was acknowledged is there afterwards.
+//! the network and the journal's server fail it. What was acknowledged is there afterwards.
 //!
 //! How often can be set from outside: see `cargo xtask faults`.
 #![allow(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
@@ -7,9 +7,13 @@
 mod load;
 mod namespaces;
 mod network;
+#[path = "../../../tests/src/postgres.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
+mod postgres;
 #[path = "../process/mod.rs"]
 mod process;
 mod relay;
+mod server;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
