@@ -24,7 +24,7 @@ use rand::RngExt as _;
 
 #[test]
 fn kills_at_random_moments_lose_nothing_that_was_acknowledged() {
-    let kills = from_outside("GAVEL_KILLS", 4);
+    let kills = from_outside("GAVEL_KILLS", 3);
     let (mut served, mut random) = (Served::start_with(&["--keep-history"]), random());
     let mut load = Load::start(&served);
     for _ in 0..kills {
