@@ -34,7 +34,8 @@ pub fn run(times: u64) -> Result<()> {
     machine::ensure_postgres()?;
     // First the build that everybody has: what it leaves at the end is upgraded by the other.
     let left = machine::target_directory()?.join("upgrade-from");
-    Command::cargo("test --locked -p gavel --test faults")
+    // With the whole workspace, as before: otherwise half of it is built again with other features.
+    Command::cargo("test --locked --workspace --test faults")
         .env("GAVEL_FAULTS_TABLE", &table)
         .env("GAVEL_UPGRADE_FROM", &left)
         .env("GAVEL_KILLS", (KILLS * times).to_string())
