@@ -1,33 +1,47 @@
-//! Counts what a journal awards twice: units or items of an RFQ beyond what it asks for, a contract
-//! that is concluded again, or one that is taken over by two.
+//! Counts what a journal awards twice: units or items beyond what an RFQ asks for, or a contract that
+//! failed has left, and a contract that is concluded again.
 
 use std::collections::{HashMap, HashSet};
 
-use gavel_protocol::{Awarded, ContractId, Event, Items, RfqId, RfqOpened};
+use gavel_protocol::limits::ITEMS_MAX;
+use gavel_protocol::{Awarded, Command, ContractId, Event, Items, RfqId};
 use gavel_sequencer::Batch;
 
 /// The awards of a journal, added up without any of the exchange's code.
 #[derive(Debug, Default)]
 pub struct Awards {
-    /// What is still to be awarded, of RFQs whose opening was seen.
-    rfqs: HashMap<RfqId, Left>,
+    /// What can still be awarded, of RFQs and contracts whose beginning was seen.
+    left: HashMap<Source, Left>,
     contracts: HashSet<ContractId>,
-    taken_over: HashSet<ContractId>,
     double: u64,
+}
+
+/// What an award is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Source {
+    Rfq(RfqId),
+    /// A contract that failed: others take it over, whole or in parts.
+    Contract(ContractId),
 }
 
 #[derive(Debug)]
 struct Left {
     units: u32,
-    /// Items that are gone already.
     items: Items,
+    /// Those that are gone already.
+    gone: Items,
+    /// Whether an item may go more than once.
+    free_disposal: bool,
 }
 
 impl Awards {
     /// Adds the awards of a batch.
     pub fn add(&mut self, batch: &Batch) {
         for step in batch.steps() {
-            step.events.iter().for_each(|event| self.note(event));
+            let command = &step.stamped.request.command;
+            let free_disposal = matches!(command, Command::OpenRfq(open)
+                if open.bundles.as_ref().is_some_and(|terms| terms.free_disposal));
+            step.events.iter().for_each(|event| self.note(event, free_disposal));
         }
     }
 
@@ -36,33 +50,32 @@ impl Awards {
         self.double
     }
 
-    fn note(&mut self, event: &Event) {
+    fn note(&mut self, event: &Event, free_disposal: bool) {
         if let Event::RfqOpened(opened) = event {
-            self.open(opened);
+            let (units, items) = (opened.terms.quantity, Items::first(ITEMS_MAX));
+            let left = Left { units, items, gone: Items::EMPTY, free_disposal };
+            self.left.insert(Source::Rfq(opened.rfq), left);
         } else if let Event::Awarded(awarded) = event {
             let is_new = self.contracts.insert(awarded.contract);
             if !(self.take(awarded) && is_new) {
                 self.double += 1;
             }
+            let items = awarded.bundle.map_or(Items::EMPTY, |bundle| bundle.items);
+            let (units, gone) = (awarded.quantity, Items::EMPTY);
+            let left = Left { units, items, gone, free_disposal: false };
+            self.left.insert(Source::Contract(awarded.contract), left);
         }
-    }
-
-    fn open(&mut self, opened: &RfqOpened) {
-        let left = Left { units: opened.terms.quantity, items: Items::EMPTY };
-        self.rfqs.insert(opened.rfq, left);
     }
 
     /// Returns whether what is awarded was still to be had.
     fn take(&mut self, awarded: &Awarded) -> bool {
-        if let Some(contract) = awarded.takes_over {
-            return self.taken_over.insert(contract);
-        }
-        // Its opening may be in the snapshot that a replay began with.
-        let Some(left) = self.rfqs.get_mut(&awarded.rfq) else { return true };
+        let source = awarded.takes_over.map_or(Source::Rfq(awarded.rfq), Source::Contract);
+        // Where it began may be in the snapshot that a replay began with.
+        let Some(left) = self.left.get_mut(&source) else { return true };
         if let Some(bundle) = awarded.bundle {
-            let is_free = !left.items.meets(&bundle.items);
-            left.items = left.items.or(&bundle.items);
-            return is_free;
+            let is_free = left.free_disposal || !left.gone.meets(&bundle.items);
+            left.gone = left.gone.or(&bundle.items);
+            return is_free && bundle.items.is_within(&left.items);
         }
         let units = left.units.checked_sub(awarded.quantity);
         left.units = units.unwrap_or(0);
@@ -72,11 +85,14 @@ impl Awards {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use gavel_exchange::Exchange;
     use gavel_protocol::{
         AccountId, AgentId, Breakdown, BundleAward, CapabilityId, Currency, Micros, Parties,
-        PaymentRule, QuoteRef, RfqTerms, TimestampNs,
+        PaymentRule, QuoteRef, RfqOpened, RfqTerms, TimestampNs,
     };
+    use gavel_simulator::scenario::run;
+
+    use super::*;
 
     const RFQ: RfqId = RfqId::new(1);
     const PRICE: Micros = Micros::new(1);
@@ -131,9 +147,30 @@ mod tests {
     /// Returns how many of the awards for an RFQ of so many units are double.
     fn double(quantity: u32, awards: impl IntoIterator<Item = Awarded>) -> u64 {
         let mut all = Awards::default();
-        all.note(&opened(quantity));
-        awards.into_iter().for_each(|awarded| all.note(&Event::Awarded(awarded)));
+        all.note(&opened(quantity), false);
+        awards.into_iter().for_each(|awarded| all.note(&Event::Awarded(awarded), false));
         all.double()
+    }
+
+    /// No rule of the market awards anything twice, and each has its scenario.
+    #[test]
+    fn what_the_rules_bring_about_is_never_double() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/scenarios");
+        let mut awarded = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let journal = run(&std::fs::read_to_string(&path).unwrap()).unwrap().journal;
+            let (mut exchange, mut batch) = (Exchange::new(), Batch::default());
+            for stamped in journal {
+                exchange.apply(&stamped, &mut batch.out());
+                batch.end_step(stamped, None);
+            }
+            let mut all = Awards::default();
+            all.add(&batch);
+            assert_eq!(all.double(), 0, "{}", path.display());
+            awarded += all.contracts.len();
+        }
+        assert!(awarded > 50, "only {awarded} awards");
     }
 
     #[test]
@@ -161,10 +198,21 @@ mod tests {
     }
 
     #[test]
+    fn items_of_a_contract_that_failed_are_taken_over_once() {
+        let over = |contract, items: &[u8]| Awarded {
+            takes_over: Some(ContractId::new(1)),
+            ..bundle(contract, items)
+        };
+        assert_eq!(double(1, [bundle(1, &[0, 1, 2]), over(2, &[0, 1]), over(3, &[2])]), 0);
+        assert_eq!(double(1, [bundle(1, &[0, 1, 2]), over(2, &[0, 1]), over(3, &[1])]), 1);
+        assert_eq!(double(1, [bundle(1, &[0, 1, 2]), over(2, &[3])]), 1);
+    }
+
+    #[test]
     fn an_rfq_that_was_opened_before_has_contracts_of_its_own() {
         let mut all = Awards::default();
         for contract in [1, 2, 2] {
-            all.note(&Event::Awarded(awarded(contract, 1)));
+            all.note(&Event::Awarded(awarded(contract, 1)), false);
         }
         assert_eq!(all.double(), 1);
     }
