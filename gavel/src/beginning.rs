@@ -1,7 +1,6 @@
 //! Where the history that is kept begins: with the first command, or with the oldest snapshot that
 //! stands for what is gone.
 
-use anyhow::{Context as _, bail};
 use gavel_sequencer::journal::Journal;
 use gavel_sequencer::{Consumer, RecoveryError, Replayer, Snapshots, start_at};
 
@@ -33,14 +32,9 @@ pub async fn beginning(
 }
 
 /// Checks that a journal has its whole history.
-pub async fn is_whole(journal: &mut impl Journal) -> anyhow::Result<()> {
-    let first = journal.read_after(0).await.context("cannot read the journal")?;
-    match first {
-        Some(first) if first.first_seq > 1 => bail!(
-            "the journal begins with command {}: what came before is not kept any more (`gavel up \
-             --keep-history` keeps everything from then on)",
-            first.first_seq
-        ),
-        _ => Ok(()),
+pub async fn is_whole(journal: &mut impl Journal) -> Result<(), RecoveryError> {
+    match journal.read_after(0).await?.map(|first| first.first_seq) {
+        Some(first_seq) if first_seq > 1 => Err(RecoveryError::HistoryGone { first_seq }),
+        Some(_) | None => Ok(()),
     }
 }

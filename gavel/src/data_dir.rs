@@ -13,8 +13,7 @@ use ed25519_dalek::SigningKey;
 use gavel_client::{Client, Config, Fingerprint, Trust};
 use gavel_protocol::{AgentId, PublicKey};
 use gavel_sequencer::Snapshots;
-use gavel_sequencer::audit::AuditConfig;
-use gavel_sequencer::audit::Secret;
+use gavel_sequencer::audit::{AuditConfig, Secret};
 use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 

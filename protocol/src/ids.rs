@@ -200,7 +200,7 @@ impl FromStr for ClientId {
 as_text!(ClientId);
 
 macro_rules! bytes {
-    ($(#[$doc:meta])* $name:ident, $len:literal, $expected:literal) => {
+    ($(#[$doc:meta])* $name:ident, $len:literal, $prefix:literal, $expected:literal) => {
         $(#[$doc])*
         #[doc = concat!("\n\nAs text: ", $expected, ".")]
         #[derive(
@@ -224,7 +224,7 @@ macro_rules! bytes {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&HEXLOWER.encode(&self.0))
+                write!(f, "{}{}", $prefix, HEXLOWER.encode(&self.0))
             }
         }
 
@@ -239,7 +239,8 @@ macro_rules! bytes {
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
                 const EXPECTED: ParseIdError = ParseIdError { expected: $expected };
-                let raw = HEXLOWER.decode(text.as_bytes()).map_err(|_| EXPECTED)?;
+                let digits = text.strip_prefix($prefix).ok_or(EXPECTED)?;
+                let raw = HEXLOWER.decode(digits.as_bytes()).map_err(|_| EXPECTED)?;
                 raw.try_into().map(Self).map_err(|_| EXPECTED)
             }
         }
@@ -250,24 +251,38 @@ macro_rules! bytes {
 
 bytes!(
     /// A BLAKE3 digest: names a blob by its content.
-    Digest, 32, "64 lower-case hexadecimal digits"
+    Digest, 32, "", "64 lower-case hexadecimal digits"
 );
 bytes!(
     /// An Ed25519 public key (RFC 8032): an agent's identity.
-    PublicKey, 32, "64 lower-case hexadecimal digits"
+    PublicKey, 32, "", "64 lower-case hexadecimal digits"
 );
 bytes!(
     /// The 64 bytes of an Ed25519 signature (RFC 8032).
-    SignatureBytes, 64, "128 lower-case hexadecimal digits"
+    SignatureBytes, 64, "", "128 lower-case hexadecimal digits"
 );
 bytes!(
     /// A number drawn by the server for one connection, which a logon signs.
-    Nonce, 32, "64 lower-case hexadecimal digits"
+    Nonce, 32, "", "64 lower-case hexadecimal digits"
+);
+bytes!(
+    /// A hash of the audit log's tree: SHA-256, of a leaf or of two subtrees (RFC 6962).
+    TreeHash, 32, "", "64 lower-case hexadecimal digits"
+);
+bytes!(
+    /// What hides a leaf of the audit log from whoever knows only its hash.
+    Salt, 32, "", "64 lower-case hexadecimal digits"
+);
+bytes!(
+    /// How people name an event of the audit log. It says nothing about where the event is, or how many
+    /// there are.
+    EventId, 16, "event_", "`event_` followed by 32 lower-case hexadecimal digits"
 );
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
     use alloc::string::ToString;
 
     #[test]
@@ -285,5 +300,17 @@ mod tests {
         let id = ClientId::from_parts(created, u128::MAX);
         assert_eq!(id.created().nanos(), 1_800_000_000_123_000_000);
         assert_eq!(ClientId::new(u128::MAX).created(), TimestampNs::MAX);
+    }
+
+    #[test]
+    fn an_event_id_has_one_text() {
+        let id = EventId::new([0xab; 16]);
+        let text = id.to_string();
+        assert_eq!(text, format!("event_{}", "ab".repeat(16)));
+        assert_eq!(text.parse(), Ok(id));
+        for other in [text.to_uppercase(), text.replace("_ab", "_AB"), text.replace("event_", "")] {
+            assert!(other.parse::<EventId>().is_err(), "{other}");
+        }
+        assert!("ab".parse::<Salt>().is_err());
     }
 }

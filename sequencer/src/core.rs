@@ -16,7 +16,7 @@ use crate::clock::{Clock, Now, Turn};
 use crate::inbox::{Inbox, QueryRequest, StateQuery, Submission};
 use crate::limits::{BATCH_QUERIES_MAX, CLOCK_LOOK_EVERY};
 use crate::publish::Consumer;
-use crate::quarantine::{Applying, Quarantine};
+use crate::quarantine::Applying;
 
 /// The exchange and the inbox that it drains.
 pub(crate) struct Core {
@@ -29,15 +29,14 @@ pub(crate) struct Core {
     has_halted: bool,
     /// What a turn of the clock asks for: after what is due, before what waits in the inbox.
     of_clock: Option<Command>,
-    quarantine: Quarantine,
 }
 
 impl Core {
     /// Makes a core that continues `exchange`.
-    pub(crate) fn new(exchange: Exchange, inbox: Inbox, quarantine: Quarantine) -> Self {
+    pub(crate) fn new(exchange: Exchange, inbox: Inbox) -> Self {
         let next = VecDeque::with_capacity(LOOK_AHEAD_MAX);
         let (clock, has_halted, of_clock) = (Clock::default(), false, None);
-        Self { exchange, inbox, next, clock, has_halted, of_clock, quarantine }
+        Self { exchange, inbox, next, clock, has_halted, of_clock }
     }
 
     /// Applies what is due at `now` and what waits in the inbox, up to a batch.
@@ -193,7 +192,8 @@ impl Core {
         let stamped = Stamped { seq: self.exchange.seq() + 1, ts_event, request };
         let first = batch.events.len();
         {
-            let _watch = Applying { request: &stamped.request, quarantine: &self.quarantine };
+            let _watch =
+                Applying { request: &stamped.request, quarantine: self.inbox.quarantine() };
             self.exchange.apply(&stamped, &mut batch.out());
         }
         if self.clock.has_jumped() {

@@ -163,8 +163,7 @@ impl Inbox {
     /// [`RejectReason::Busy`] if the lane is full, [`RejectReason::Quarantined`] if the request once
     /// broke the core.
     pub fn submit(&self, submission: Submission) -> Result<(), RejectReason> {
-        let quarantine = self.shared.quarantine.get();
-        if quarantine.is_some_and(|quarantine| quarantine.refuses(&submission.request)) {
+        if self.quarantine().is_some_and(|quarantine| quarantine.refuses(&submission.request)) {
             return Err(RejectReason::Quarantined);
         }
         let lane = Lane::of(&submission.request.command);
@@ -199,6 +198,11 @@ impl Inbox {
         if self.shared.quarantine.set(quarantine).is_err() {
             tracing::debug!("the inbox already has a core");
         }
+    }
+
+    /// Returns which requests are refused, if that was set.
+    pub(crate) fn quarantine(&self) -> Option<&Quarantine> {
+        self.shared.quarantine.get()
     }
 
     /// Takes the next request: from the first lane that has one.

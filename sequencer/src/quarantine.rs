@@ -13,14 +13,14 @@ use gavel_protocol::{Digest, Request};
 use rkyv::rancor::Failure;
 
 /// The digests of requests that are refused.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Quarantine {
     refused: HashSet<Digest>,
-    path: Option<PathBuf>,
+    path: PathBuf,
 }
 
 impl Quarantine {
-    /// Reads what is kept in a file; without one nothing is.
+    /// Reads what is kept in a file; if there is none, nothing is.
     ///
     /// # Errors
     ///
@@ -34,7 +34,7 @@ impl Quarantine {
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let refused: Result<_, _> = lines.map(|line| line.trim().parse::<Digest>()).collect();
         let refused = refused.map_err(|_| io::Error::other("a line is no digest of a request"))?;
-        Ok(Self { refused, path: Some(path.into()) })
+        Ok(Self { refused, path: path.into() })
     }
 
     /// Returns whether a request is refused.
@@ -45,11 +45,11 @@ impl Quarantine {
     /// Keeps a request aside, from the next start on.
     fn add(&self, request: &Request) {
         let (digest, agent) = (digest(request), request.agent);
-        let Some(path) = &self.path else { return };
-        let kept = OpenOptions::new().create(true).append(true).open(path).and_then(|mut file| {
-            writeln!(file, "{digest}")?;
-            file.sync_all()
-        });
+        let kept =
+            OpenOptions::new().create(true).append(true).open(&self.path).and_then(|mut file| {
+                writeln!(file, "{digest}")?;
+                file.sync_all()
+            });
         match kept {
             Ok(()) => {
                 tracing::error!(%agent, %digest, "a request broke the core; it is refused from now on")
@@ -64,13 +64,15 @@ impl Quarantine {
 /// Watches over the application of a request: if it panics, the request is kept aside.
 pub(crate) struct Applying<'a> {
     pub(crate) request: &'a Request,
-    pub(crate) quarantine: &'a Quarantine,
+    pub(crate) quarantine: Option<&'a Quarantine>,
 }
 
 impl Drop for Applying<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.quarantine.add(self.request);
+        if std::thread::panicking()
+            && let Some(quarantine) = self.quarantine
+        {
+            quarantine.add(self.request);
         }
     }
 }
@@ -102,7 +104,7 @@ mod tests {
         let (good, poison) = (request(1), request(2));
         for (request, panics) in [(&good, false), (&poison, true)] {
             let applied = catch_unwind(AssertUnwindSafe(|| {
-                let _watch = Applying { request, quarantine: &quarantine };
+                let _watch = Applying { request, quarantine: Some(&quarantine) };
                 assert!(!panics, "as a broken invariant would");
             }));
             assert_eq!(applied.is_err(), panics);

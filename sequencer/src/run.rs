@@ -214,10 +214,10 @@ impl Sequencer {
         let recovered = recovered.await?;
         let first = first_commands(&recovered, config.found, note.alive_at, wall_clock());
         let Replayed { exchange, head, .. } = recovered;
-        let quarantine = config.quarantine.as_deref().map(Quarantine::read).transpose();
-        let quarantine = quarantine.map_err(StartError::Quarantine)?.unwrap_or_default();
-        inbox.set_quarantine(quarantine.clone());
-        let core = Core::new(exchange, inbox.clone(), quarantine);
+        if let Some(path) = &config.quarantine {
+            inbox.set_quarantine(Quarantine::read(path).map_err(StartError::Quarantine)?);
+        }
+        let core = Core::new(exchange, inbox.clone());
         let status = Arc::new(Status::default());
         status.set_durable(head);
         let alive = config.alive.map(|path| Alive::start(path, status.clone()));

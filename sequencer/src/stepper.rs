@@ -15,7 +15,6 @@ use crate::inbox::Inbox;
 use crate::journal::{Head, Journal, JournalError};
 use crate::limits::BATCHES_IN_FLIGHT_MAX;
 use crate::publish::Consumer;
-use crate::quarantine::Quarantine;
 use crate::recovery::RecoveryError;
 use crate::restart::recover;
 use crate::run::first_commands;
@@ -50,7 +49,7 @@ impl<J: Journal> Stepper<J> {
         let head = recovered.head;
         let first = first_commands(&recovered, found, note.alive_at, now.wall);
         let mut stepper = Self {
-            core: Core::new(recovered.exchange, inbox, Quarantine::default()),
+            core: Core::new(recovered.exchange, inbox),
             committer: Committer::new(journal, head),
             consumer,
             sealed: VecDeque::with_capacity(BATCHES_IN_FLIGHT_MAX),

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use gavel_protocol::{PublicKey, RfqId};
-use gavel_sequencer::audit::EventId;
+use gavel_protocol::{EventId, PublicKey, RfqId};
 
 use crate::args::JournalArg;
 

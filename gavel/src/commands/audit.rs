@@ -5,8 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use gavel_sequencer::audit::{AuditError, AuditLog, AuditReader};
-use gavel_sequencer::audit::{Proof, SignedHead};
+use gavel_sequencer::audit::{AuditError, AuditLog, AuditReader, Proof, SignedHead};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

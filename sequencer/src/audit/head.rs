@@ -1,10 +1,8 @@
 //! Signed heads: what the exchange says its tree is at some time.
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use gavel_protocol::{Name, PublicKey, SignatureBytes, TimestampNs};
+use gavel_protocol::{Name, PublicKey, SignatureBytes, TimestampNs, TreeHash};
 use serde::{Deserialize, Serialize};
-
-use super::hex::TreeHash;
 
 /// What a head's message begins with, so that its signature can be taken for no other.
 const CONTEXT: &[u8] = b"gavel audit head 1\0";

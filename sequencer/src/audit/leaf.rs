@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use gavel_protocol::{Event, Ranked, RfqId, TimestampNs};
+use gavel_protocol::{Event, EventId, Ranked, RfqId, Salt, TimestampNs, TreeHash};
 use serde::Serialize;
 
-use super::hex::{EventId, Salt, TreeHash};
 use super::tree::hash_of_leaf;
 
 /// What a leaf's content begins with, so that it can be taken for nothing else.
@@ -118,9 +117,8 @@ pub fn ranked_text(rfq: RfqId, ranked: &Ranked) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gavel_protocol::NoQuoteReason;
     use gavel_protocol::{
-        AgentId, LossReason, Micros, QuoteId, QuoteRef, RankedResult, RfqDeclined,
+        AgentId, LossReason, Micros, NoQuoteReason, QuoteId, QuoteRef, RankedResult, RfqDeclined,
     };
 
     use super::*;

@@ -10,7 +10,6 @@
 //! shows one leaf and nothing of the others, and checking one takes nothing else.
 
 mod head;
-mod hex;
 mod leaf;
 mod notary;
 mod proof;
@@ -19,13 +18,14 @@ mod store;
 mod tree;
 
 pub use head::SignedHead;
-pub use hex::{EventId, ParseHexError, Salt, TreeHash};
 pub use leaf::{Leaf, Place, Rank, Secret, event_text, ranked_text};
 pub use notary::{AuditConfig, AuditLog, LatestHead, Notary};
 pub use proof::{Consistency, Proof, ProofError};
 pub use reader::{AuditEntry, AuditReader};
 
 use std::path::PathBuf;
+
+use gavel_protocol::EventId;
 
 use crate::journal::JournalError;
 use crate::recovery::RecoveryError;

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Place, Rank, Secret, SignedHead, event_text, ranked_text};
 use ed25519_dalek::SigningKey;
 use gavel_protocol::{Event, Name, Ranked, RfqClosed};
 use serde_json::Value;
 
 use super::store::{Entry, Store, Tree};
-use super::{AuditError, AuditReader};
+use super::{AuditError, AuditReader, Place, Rank, Secret, SignedHead, event_text, ranked_text};
 use crate::follower::{At, Cursor, Follower, Following, Product, Receiver};
 use crate::journal::{AnyJournal, JournalPlace, Whole};
 use crate::limits::{AUDIT_HEAD_EVERY, AUDIT_LEAVES_MAX, IDLE_WAKE_MAX};

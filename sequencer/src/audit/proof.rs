@@ -1,10 +1,9 @@
 //! Proofs: what somebody needs to see for himself that an event is among those that were signed for.
 
-use gavel_protocol::{PublicKey, TimestampNs};
+use gavel_protocol::{EventId, PublicKey, Salt, TimestampNs, TreeHash};
 use serde::{Deserialize, Serialize};
 
 use super::head::SignedHead;
-use super::hex::{EventId, Salt, TreeHash};
 use super::leaf::Leaf;
 use super::tree::{verify_consistency, verify_inclusion};
 

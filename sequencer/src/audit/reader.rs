@@ -3,14 +3,13 @@
 use std::ops::Range;
 use std::path::Path;
 
-use super::tree::{consistency_ranges, inclusion_ranges};
-use super::{Consistency, EventId, Proof, Salt, SignedHead, TreeHash};
-use gavel_protocol::{RfqId, TimestampNs};
+use gavel_protocol::{EventId, RfqId, Salt, TimestampNs, TreeHash};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::AuditError;
 use super::store::{Store, bytes, number, time};
+use super::tree::{consistency_ranges, inclusion_ranges};
+use super::{AuditError, Consistency, Proof, SignedHead};
 use crate::limits::AUDIT_READ_AHEAD_ENTRIES;
 
 /// Reads an audit log.

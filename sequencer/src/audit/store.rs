@@ -4,13 +4,12 @@
 use std::ops::Range;
 use std::path::Path;
 
-use super::tree::{Frontier, Subtree, root_of, subtrees};
-use super::{Leaf, SignedHead, TreeHash};
-use gavel_protocol::TimestampNs;
+use gavel_protocol::{TimestampNs, TreeHash};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
-use super::AuditError;
+use super::tree::{Frontier, Subtree, root_of, subtrees};
+use super::{AuditError, Leaf, SignedHead};
 use crate::follower::Cursor;
 
 /// What tells one build's tables from another's.

@@ -11,9 +11,9 @@ use ct_merkle::{
     ConsistencyProof, InclusionProof, RootHash, indices_for_consistency_proof,
     indices_for_inclusion_proof,
 };
+use gavel_protocol::TreeHash;
 use sha2::{Digest as _, Sha256};
 
-use super::hex::TreeHash;
 use crate::limits::AUDIT_TREE_MAX;
 
 /// A complete subtree: its 2^`level` leaves begin with leaf `place` * 2^`level`.

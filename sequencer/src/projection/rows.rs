@@ -74,7 +74,7 @@ impl Rows {
     }
 
     /// Adds the row that every event has, and those that its kind has. Sealed quotes and their bundles
-    /// are added at their RFQ's close, by [`super::held`].
+    /// are added at their RFQ's close, by [`super::quotes`].
     pub(super) fn add_event(&mut self, at: At, event: &Event, ranking: &[Ranked]) {
         self.add_to_events(at, event);
         match event {

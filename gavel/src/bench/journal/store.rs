@@ -5,9 +5,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use gavel_protocol::{
-    Attributes, CapabilityId, ClientId, Command, Currency, Digest, DurationNs, EnrolAccount,
-    EnrolAgent, Event, Found, ListCapability, Micros, Outcome, PublicKey, RejectReason, Request,
-    Roles, SetStandingQuote, Settings, TimestampNs,
+    AgentId, Attributes, CapabilityId, ClientId, Command, Currency, Digest, DurationNs,
+    EnrolAccount, EnrolAgent, Event, Found, ListCapability, Micros, Outcome, PublicKey,
+    RejectReason, Request, Roles, SetStandingQuote, Settings, TimestampNs,
 };
 use gavel_sequencer::journal::{JournalPlace, Record};
 use gavel_sequencer::{
@@ -80,7 +80,7 @@ struct Watch {
 
 #[derive(Default)]
 struct Seen {
-    operator: Option<gavel_protocol::AgentId>,
+    operator: Option<AgentId>,
     answer: Option<(u64, Result<Outcome, RejectReason>)>,
     updates: u64,
 }
