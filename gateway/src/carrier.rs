@@ -11,6 +11,7 @@ use gavel_sequencer::{Origin, Submission};
 
 use crate::connection::{Connection, Decision};
 use crate::fan_out::FanOut;
+use crate::gap::Gap;
 use crate::lock::lock;
 use crate::session::{Session, SessionRequest, SubscribeResult};
 use crate::streams::{StreamKey, Subscription};
@@ -26,12 +27,16 @@ pub(crate) struct Carrier {
     submissions: Vec<Submission>,
     subscriptions: HashMap<Topic, OpenSubscription>,
     changes: Vec<Change>,
+    /// Whether what is older than memory can be asked for.
+    pub has_history: bool,
 }
 
 /// A stream of events that was opened, or that has ended: whoever writes it out must know.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     Opened(Topic, OpenSubscription),
+    /// To be answered with [`Carrier::handle_subscribed`].
+    Missed(Gap),
     Ended(Topic),
 }
 
@@ -58,6 +63,7 @@ impl Carrier {
             submissions: Vec::new(),
             subscriptions: HashMap::new(),
             changes: Vec::new(),
+            has_history: false,
         }
     }
 
@@ -147,8 +153,14 @@ impl Carrier {
     }
 
     /// Takes the streams that were opened and that have ended, in their order.
-    pub fn drain_changes(&mut self) -> std::vec::Drain<'_, Change> {
-        self.changes.drain(..)
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Answers a subscription.
+    pub fn handle_subscribed(&mut self, session_seq: u64, topic: Topic, result: SubscribeResult) {
+        self.session.handle_subscribed(session_seq, topic, result);
+        self.connection.send(&self.connection.session_stream, self.session.output());
     }
 
     fn submit(&self, submission: Submission) -> Result<(), RejectReason> {
@@ -162,8 +174,9 @@ impl Carrier {
         match request {
             SessionRequest::Claim(claim) => self.connection.claim(claim),
             SessionRequest::Subscribe { session_seq, subscribe } => {
-                let result = self.subscribe(&subscribe);
-                self.session.handle_subscribed(session_seq, subscribe.topic, result);
+                if let Some(result) = self.subscribe(session_seq, &subscribe) {
+                    self.session.handle_subscribed(session_seq, subscribe.topic, result);
+                }
             }
             SessionRequest::Unsubscribe(topic) => self.unsubscribe(topic),
             SessionRequest::Query(query) => match self.verifier.inbox().query(query) {
@@ -174,8 +187,9 @@ impl Carrier {
         Ok(())
     }
 
-    /// Opens the stream of a topic. One that the session had for it already ends.
-    fn subscribe(&mut self, subscribe: &Subscribe) -> SubscribeResult {
+    /// Opens the stream of a topic, unless it must be asked for first. One that the session had for it already
+    /// ends.
+    fn subscribe(&mut self, session_seq: u64, subscribe: &Subscribe) -> Option<SubscribeResult> {
         let topic = subscribe.topic;
         self.unsubscribe(topic);
         let known = match topic {
@@ -186,7 +200,7 @@ impl Carrier {
             }
         };
         let Some(member) = self.session.member().filter(|_| known) else {
-            return SubscribeResult::UnknownTopic;
+            return Some(SubscribeResult::UnknownTopic);
         };
         let key = StreamKey::of(topic, member.agent);
         let from = subscribe.from.as_ref().map(|from| from.stream_seq);
@@ -197,14 +211,23 @@ impl Carrier {
             self.changes.push(Change::Opened(topic, open.clone()));
             self.subscriptions.insert(topic, open);
         }
-        result
+        if let (SubscribeResult::Resync { oldest, next }, Some(from)) = (&result, from)
+            && self.has_history
+            && (1..*oldest).contains(&from)
+        {
+            let gap = Gap { session_seq, topic, key, from, kept: *oldest..*next };
+            self.changes.push(Change::Missed(gap));
+            return None;
+        }
+        Some(result)
     }
 
     fn unsubscribe(&mut self, topic: Topic) {
         if let Some(open) = self.subscriptions.remove(&topic) {
             open.end(&self.fan_out);
-            self.changes.push(Change::Ended(topic));
         }
+        // Also if it is still catching up: only whoever writes it out knows.
+        self.changes.push(Change::Ended(topic));
     }
 }
 

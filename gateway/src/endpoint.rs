@@ -8,6 +8,7 @@ use std::time::Instant;
 use gavel_protocol::CloseReason;
 use gavel_sequencer::Inbox;
 use gavel_sequencer::audit::LatestHead;
+use gavel_sequencer::projection::StreamHistory;
 use object_store::ObjectStore;
 use quinn::{
     AckFrequencyConfig, AsyncUdpSocket, Endpoint, EndpointConfig, IdleTimeout, Incoming, Runtime,
@@ -46,6 +47,8 @@ pub struct GatewayConfig {
     pub blob_bytes_per_agent: u64,
     /// Where to find the newest head of the audit log, if one is kept.
     pub audit: Option<LatestHead>,
+    /// What has older events of streams than memory, if a projection is kept.
+    pub history: Option<StreamHistory>,
 }
 
 /// The network edge, while it runs. Dropping it ends it at once.
@@ -100,6 +103,7 @@ impl GatewayConfig {
             commands_per_second: COMMANDS_PER_SECOND,
             blob_bytes_per_agent: BLOB_BYTES_PER_AGENT,
             audit: None,
+            history: None,
         }
     }
 }
@@ -138,6 +142,7 @@ impl Gateway {
             fan_out: Arc::clone(&fan_out),
             blobs: BlobStore::new(blobs, config.blob_bytes_per_agent),
             throttle: Throttle::new(config.commands_per_second),
+            history: config.history,
             started: Instant::now(),
         });
         let mut tasks = JoinSet::new();

@@ -53,6 +53,13 @@ pub const SUBSCRIPTIONS_PER_SESSION_MAX: usize = 64;
 /// Past events that one stream keeps for subscribers that come back.
 pub const EVENTS_PER_STREAM_KEPT: usize = 1_024;
 
+/// Past events that are read from the projection at one time.
+pub const EVENTS_PER_PAGE_MAX: usize = 1_024;
+
+/// How long a subscriber who catches up waits for its next event to be projected before it is closed as a slow
+/// consumer.
+pub const GAP_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// Capabilities in one answer. In JSON an entry is below 256 bytes.
 pub const CAPABILITIES_PER_PAGE: usize = 128;
 

@@ -165,11 +165,13 @@ impl Pipe {
 
     fn perform(&mut self, now: DurationNs) -> Result<(), CloseReason> {
         let result = self.carrier.perform();
-        for change in self.carrier.drain_changes() {
+        for change in self.carrier.take_changes() {
             match change {
                 Change::Opened(topic, open) => {
                     self.streams.push(EventStream { topic, open, written_at: now });
                 }
+                // A pipe has no history to ask.
+                Change::Missed(_) => {}
                 Change::Ended(topic) => {
                     self.streams.retain(|stream| stream.topic != topic);
                 }

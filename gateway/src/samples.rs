@@ -3,9 +3,9 @@
 use gavel_protocol::{
     AccountId, AgentEnrolled, AgentId, Attributes, Awarded, Breakdown, CapabilityId,
     CapabilityListed, ClientId, Command, ContractId, Currency, Delivered, Digest, Disclosure,
-    DurationNs, Event, Founded, Halt, Micros, Offer, OpenRfq, Parties, PublicKey, QuoteId,
-    QuotePlaced, QuoteRef, Ranked, Request, RfqClosed, RfqId, RfqOpened, RfqResult, RfqTerms,
-    Roles, Settings, Stamped, StandingQuoteSet, TimestampNs,
+    DurationNs, Event, Founded, Halt, Halted, Micros, Offer, OpenRfq, Parties, PublicKey, QuoteId,
+    QuotePlaced, QuoteRef, Ranked, RankedResult, Request, RfqClosed, RfqId, RfqOpened, RfqResult,
+    RfqTerms, Roles, Settings, Stamped, StandingQuoteSet, TimestampNs,
 };
 use gavel_sequencer::{Batch, Origin};
 
@@ -222,4 +222,35 @@ impl Batches {
     pub fn take(&mut self) -> Batch {
         std::mem::take(&mut self.batch)
     }
+}
+
+/// Returns a history, a batch per event.
+pub(crate) fn history() -> Vec<Batch> {
+    let key = |n| PublicKey::new([n; 32]);
+    let mut batches = Batches::default();
+    let mut events = vec![
+        Event::Founded(founded(key(1))),
+        Event::AgentEnrolled(enrolled(BUYER, key(3))),
+        Event::AgentEnrolled(enrolled(PROVIDER, key(2))),
+        Event::CapabilityListed(listed()),
+        Event::RfqOpened(rfq_opened()),
+        Event::Awarded(awarded()),
+    ];
+    let mut one = |events: &[Event]| {
+        batches.events(events);
+        batches.take()
+    };
+    let mut history: Vec<_> = events.drain(..).map(|event| one(&[event])).collect();
+    let ranking = [ranked(PROVIDER, 1, RankedResult::Won)];
+    batches.ranked_step(None, any_command(), &[Event::RfqClosed(rfq_closed(1))], &ranking);
+    history.push(batches.take());
+    for event in [
+        Event::Delivered(delivered()),
+        Event::StandingQuoteSet(standing_quote_set(1)),
+        Event::Halted(Halted { capability: None }),
+    ] {
+        batches.events(&[event]);
+        history.push(batches.take());
+    }
+    history
 }

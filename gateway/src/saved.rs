@@ -90,9 +90,7 @@ fn next<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 mod tests {
     use std::sync::Arc;
 
-    use gavel_protocol::{
-        AgentId, BundleTerms, Codec, Event, Halted, Micros, PublicKey, RankedResult, Topic,
-    };
+    use gavel_protocol::{AgentId, BundleTerms, Codec, Event, Micros, Topic};
     use gavel_sequencer::{Batch, Consumer as _};
 
     use super::*;
@@ -100,42 +98,10 @@ mod tests {
     use crate::limits::EVENTS_PER_STREAM_KEPT;
     use crate::lock::lock;
     use crate::samples::{
-        BUYER, Batches, CONTRACT, PROVIDER, any_command, awarded, delivered, enrolled, founded,
-        listed, ranked, rfq_closed, rfq_opened, standing_quote_set,
+        BUYER, Batches, CONTRACT, PROVIDER, history, rfq_opened, standing_quote_set,
     };
     use crate::session::SubscribeResult;
     use crate::streams::StreamKey;
-
-    /// Returns a history, a batch per event.
-    fn history() -> Vec<Batch> {
-        let key = |n| PublicKey::new([n; 32]);
-        let mut batches = Batches::default();
-        let mut events = vec![
-            Event::Founded(founded(key(1))),
-            Event::AgentEnrolled(enrolled(BUYER, key(3))),
-            Event::AgentEnrolled(enrolled(PROVIDER, key(2))),
-            Event::CapabilityListed(listed()),
-            Event::RfqOpened(rfq_opened()),
-            Event::Awarded(awarded()),
-        ];
-        let mut one = |events: &[Event]| {
-            batches.events(events);
-            batches.take()
-        };
-        let mut history: Vec<_> = events.drain(..).map(|event| one(&[event])).collect();
-        let ranking = [ranked(PROVIDER, 1, RankedResult::Won)];
-        batches.ranked_step(None, any_command(), &[Event::RfqClosed(rfq_closed(1))], &ranking);
-        history.push(batches.take());
-        for event in [
-            Event::Delivered(delivered()),
-            Event::StandingQuoteSet(standing_quote_set(1)),
-            Event::Halted(Halted { capability: None }),
-        ] {
-            batches.events(&[event]);
-            history.push(batches.take());
-        }
-        history
-    }
 
     fn fed(batches: &[Batch]) -> Arc<FanOut> {
         let fan_out = FanOut::new();

@@ -11,6 +11,7 @@ use gavel_protocol::{
     AgentId, CloseReason, Codec, Command, DurationNs, Nonce, Request, SessionId, SessionLost, Topic,
 };
 use gavel_sequencer::Submission;
+use gavel_sequencer::projection::StreamHistory;
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{ReadError, RecvStream, SendStream, VarInt};
 use rand::TryRng as _;
@@ -22,7 +23,10 @@ use crate::blobs::{self, BlobStore};
 use crate::carrier::{Carrier, Change, OpenSubscription};
 use crate::connection::Connection;
 use crate::fan_out::FanOut;
+use crate::gap::{self, Gap, Page};
 use crate::limits::{HEARTBEAT_INTERVAL, LOGON_TIMEOUT, RETRY_INTERVAL, SEGMENTS_PER_READ};
+use crate::session::SubscribeResult;
+use crate::streams::Subscription;
 use crate::throttle::Throttle;
 use crate::verify::Verifier;
 
@@ -32,6 +36,8 @@ pub(crate) struct Edge {
     pub fan_out: Arc<FanOut>,
     pub blobs: BlobStore,
     pub throttle: Throttle,
+    /// What is older than memory, if it is kept.
+    pub history: Option<StreamHistory>,
     pub started: Instant,
 }
 
@@ -122,7 +128,8 @@ async fn carry(
         return CloseReason::Unavailable;
     }
     let session = (Nonce::new(nonce), edge.throttle.clone());
-    let carrier = Carrier::new(&edge.fan_out, &edge.verifier, connection, session, edge.now());
+    let mut carrier = Carrier::new(&edge.fan_out, &edge.verifier, connection, session, edge.now());
+    carrier.has_history = edge.history.is_some();
     let reader = Reader {
         edge,
         quic,
@@ -171,7 +178,7 @@ impl Reader<'_> {
         let mut timer = pin!(sleep_until(self.edge.instant(self.carrier.next_timeout())));
         loop {
             // Whatever came before the reason to close still counts.
-            let performed = self.perform();
+            let performed = self.perform().await;
             if let Err(reason) = result.and(performed) {
                 if reason == CloseReason::Goodbye {
                     self.carrier.log_out();
@@ -213,16 +220,17 @@ impl Reader<'_> {
     }
 
     /// Does what the session asks for, and starts and ends the writers of its streams.
-    fn perform(&mut self) -> Result<(), CloseReason> {
+    async fn perform(&mut self) -> Result<(), CloseReason> {
         let result = self.carrier.perform();
         while self.writers.try_join_next().is_some() {}
-        for change in self.carrier.drain_changes() {
+        for change in self.carrier.take_changes() {
             match change {
                 Change::Opened(topic, open) => {
                     let fan_out = Arc::clone(&self.edge.fan_out);
                     let writer = write_subscription(fan_out, self.quic.clone(), open);
                     self.handles.insert(topic, self.writers.spawn(writer));
                 }
+                Change::Missed(gap) => self.fill(gap).await,
                 Change::Ended(topic) => {
                     if let Some(writer) = self.handles.remove(&topic) {
                         writer.abort();
@@ -232,31 +240,57 @@ impl Reader<'_> {
         }
         result
     }
+
+    /// Serves a subscription from the projection, if what it wants first is there; else it must ask for the state.
+    /// What came after it on this connection waits for that long.
+    async fn fill(&mut self, gap: Gap) {
+        let Some(history) = &self.edge.history else { return };
+        let (session_seq, topic) = (gap.session_seq, gap.topic);
+        let result = match Page::read(history, &gap, self.connection.codec).await {
+            None => SubscribeResult::Resync { oldest: gap.kept.start, next: gap.kept.end },
+            Some(first) => {
+                let next = gap.from;
+                let memory = (Arc::clone(&self.edge.fan_out), history.clone());
+                let (quic, connection) = (self.quic.clone(), Arc::clone(self.connection));
+                let writer = async move {
+                    if let Ok(send) = quic.open_uni().await {
+                        gap::write_from(first, gap, memory, connection, send).await;
+                    }
+                };
+                self.handles.insert(topic, self.writers.spawn(writer));
+                SubscribeResult::Opened { next }
+            }
+        };
+        self.carrier.handle_subscribed(session_seq, topic, result);
+    }
 }
 
-/// Writes out a subscription's stream, with a heartbeat whenever it was silent for a while.
+/// Writes out a subscription's stream, until the client stops it: then events for it must not pile up.
 async fn write_subscription(fan_out: Arc<FanOut>, quic: quinn::Connection, open: OpenSubscription) {
-    let subscription = &open.subscription;
-    if let Ok(mut send) = quic.open_uni().await {
-        let mut frames = Vec::new();
-        loop {
-            let drained = subscription.buffer.drain_into(&mut frames);
-            let counted = match timeout(duration(HEARTBEAT_INTERVAL), drained).await {
-                Ok(counted) => counted,
-                Err(_) => {
-                    subscription.heartbeat(&mut frames);
-                    0
-                }
-            };
-            if send.write_all(&frames).await.is_err() {
-                break;
-            }
-            subscription.sent(counted);
-            frames.clear();
-        }
+    if let Ok(send) = quic.open_uni().await {
+        write_events(&open.subscription, send).await;
     }
-    // The client has stopped this stream: events for it must not pile up.
     open.end(&fan_out);
+}
+
+/// Writes out what comes for a subscription, with a heartbeat whenever it was silent for a while.
+pub(crate) async fn write_events(subscription: &Subscription, mut send: SendStream) {
+    let mut frames = Vec::new();
+    loop {
+        let drained = subscription.buffer.drain_into(&mut frames);
+        let counted = match timeout(duration(HEARTBEAT_INTERVAL), drained).await {
+            Ok(counted) => counted,
+            Err(_) => {
+                subscription.heartbeat(&mut frames);
+                0
+            }
+        };
+        if send.write_all(&frames).await.is_err() {
+            return;
+        }
+        subscription.sent(counted);
+        frames.clear();
+    }
 }
 
 /// Asks the core to end the sessions whose grace has run out. Never returns.

@@ -3,6 +3,8 @@
 //! keeps its latest events, so that a subscriber that comes back misses none.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +18,7 @@ use rustc_hash::FxBuildHasher;
 use crate::connection::{Buffer, Connection};
 use crate::limits::EVENTS_PER_STREAM_KEPT;
 use crate::session::SubscribeResult;
+use crate::splitter::Sink;
 
 /// Which stream.
 #[derive(
@@ -36,6 +39,17 @@ impl StreamKey {
             Topic::Exchange => Self::Exchange,
             Topic::Capability(capability) => Self::Capability(capability),
             Topic::Problems => Self::Problems,
+        }
+    }
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exchange => f.write_str("exchange"),
+            Self::Problems => f.write_str("problems"),
+            Self::Capability(capability) => capability.fmt(f),
+            Self::Private(agent) => agent.fmt(f),
         }
     }
 }
@@ -123,14 +137,6 @@ impl Streams {
         self.streams.insert(*key, stream).is_none().then_some(())
     }
 
-    /// Appends an event to a stream. Subscribers get it at the next [`Streams::flush`].
-    pub fn push(&mut self, key: StreamKey, event: StreamEvent) {
-        let stream = self.streams.entry(key).or_insert_with(Stream::new);
-        if stream.push(event) {
-            self.unsent.push(key);
-        }
-    }
-
     /// Gives subscribers what was pushed: each gets one piece and is woken once.
     pub fn flush(&mut self) {
         for key in self.unsent.drain(..) {
@@ -152,11 +158,29 @@ impl Streams {
         from: Option<u64>,
         connection: &Arc<Connection>,
     ) -> (SubscribeResult, Option<Arc<Subscription>>) {
+        let from = from.unwrap_or_else(|| self.next(key));
+        match self.join(key, from, connection, opened(topic, from, connection.codec)) {
+            Ok(subscription) => (SubscribeResult::Opened { next: from }, Some(subscription)),
+            Err(kept) => (SubscribeResult::Resync { oldest: kept.start, next: kept.end }, None),
+        }
+    }
+
+    /// Like [`Streams::subscribe`], for a subscriber who has got `frames` already, or gets them first.
+    ///
+    /// # Errors
+    ///
+    /// The numbers of the events that are kept: `from` is neither one of them nor the next.
+    pub fn join(
+        &mut self,
+        key: StreamKey,
+        from: u64,
+        connection: &Arc<Connection>,
+        mut frames: Vec<u8>,
+    ) -> Result<Arc<Subscription>, Range<u64>> {
         let stream = self.streams.entry(key).or_insert_with(Stream::new);
         let (oldest, next) = (stream.oldest(), stream.next);
-        let from = from.unwrap_or(next);
         if from < oldest || from > next {
-            return (SubscribeResult::Resync { oldest, next }, None);
+            return Err(oldest..next);
         }
         let subscription = Arc::new(Subscription {
             connection: Arc::clone(connection),
@@ -164,12 +188,6 @@ impl Streams {
             last: AtomicU64::new(next - 1),
         });
         let codec = connection.codec;
-        let mut frames = Vec::new();
-        ServerMessage::StreamOpened(StreamOpened {
-            topic,
-            next: StreamPosition { stream_seq: from },
-        })
-        .encode(codec, 0, &mut frames);
         for (number, event) in (oldest..).zip(&stream.kept).filter(|(number, _)| *number >= from) {
             if Bug::GapFillOffByOne.is_planted() && number == from && from > oldest {
                 continue;
@@ -179,7 +197,7 @@ impl Streams {
         connection.send_backlog(&subscription.buffer, &mut frames);
         stream.subscribers.push(Arc::clone(&subscription));
         stream.listeners[codec as usize] += 1;
-        (SubscribeResult::Opened { next: from }, Some(subscription))
+        Ok(subscription)
     }
 
     /// Returns the number of a stream's next event.
@@ -196,6 +214,24 @@ impl Streams {
             stream.listeners[subscription.connection.codec as usize] -= 1;
         }
     }
+}
+
+impl Sink for Streams {
+    /// Appends an event to a stream. Subscribers get it at the next [`Streams::flush`].
+    fn push(&mut self, key: StreamKey, event: StreamEvent) {
+        let stream = self.streams.entry(key).or_insert_with(Stream::new);
+        if stream.push(event) {
+            self.unsent.push(key);
+        }
+    }
+}
+
+/// Returns the first frame of a subscription's stream.
+pub(crate) fn opened(topic: Topic, from: u64, codec: Codec) -> Vec<u8> {
+    let mut frames = Vec::new();
+    let next = StreamPosition { stream_seq: from };
+    ServerMessage::StreamOpened(StreamOpened { topic, next }).encode(codec, 0, &mut frames);
+    frames
 }
 
 impl Stream {
@@ -243,7 +279,7 @@ impl Stream {
 
 impl StreamEvent {
     /// Reads an event of a stream from what [`StreamEvent::encode`] wrote for rkyv.
-    fn decode(key: StreamKey, template: u16, payload: &[u8]) -> Option<Self> {
+    pub fn decode(key: StreamKey, template: u16, payload: &[u8]) -> Option<Self> {
         match key {
             StreamKey::Private(_) => {
                 let event = PrivateEvent::decode(Codec::Rkyv, template, payload);
@@ -255,7 +291,7 @@ impl StreamEvent {
         }
     }
 
-    fn encode(&self, codec: Codec, number: u64, out: &mut Vec<u8>) {
+    pub fn encode(&self, codec: Codec, number: u64, out: &mut Vec<u8>) {
         match self {
             Self::Private(event) => event.encode(codec, number, out),
             Self::Public(event) => event.encode(codec, number, out),

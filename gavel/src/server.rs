@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use gavel_exchange::Exchange;
-use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity, Solvers};
+use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity, Solvers, StreamSplitter};
 use gavel_protocol::{
     AgentId, Command, Digest, Found, Name, Problem, ProposeAllocation, PublicKey, Request, RfqId,
     Settings,
@@ -108,7 +108,10 @@ impl Server {
         let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await?;
         until_founded(&fan_out, &sequencer.status()).await?;
         let projector = projection
-            .map(|place| Projector::start(journal_place.clone(), place, sequencer.status()))
+            .map(|place| {
+                let split = Box::<StreamSplitter>::default();
+                Projector::start(journal_place.clone(), place, split, sequencer.status())
+            })
             .transpose()?;
         let notary = audit
             .map(|audit| Notary::start(journal_place, audit, sequencer.status()))
@@ -124,6 +127,7 @@ impl Server {
             quic_addr: quic.unwrap_or_else(default_quic),
             http_addr: http.unwrap_or_else(default_http),
             audit: notary.as_ref().map(Notary::latest_head),
+            history: projector.as_ref().map(Projector::history),
             ..GatewayConfig::new(identity)
         };
         let gateway = Gateway::start(config, inbox, fan_out.clone(), Arc::new(blobs)).await?;

@@ -88,6 +88,13 @@ pub const PROJECTION_STATEMENT_ROWS_MAX: usize = 256;
 /// How long a projection's database may take to answer before it counts as away.
 pub const PROJECTION_ANSWER_MAX: Duration = Duration::from_secs(60);
 
+/// How long a projection's database may take to say what a stream has had, before the subscriber is told to ask
+/// for the state instead.
+pub const HISTORY_ANSWER_MAX: Duration = Duration::from_secs(1);
+
+/// Connections to a projection's database that subscribers' gaps are filled over.
+pub const HISTORY_CONNECTIONS_MAX: u32 = 2;
+
 /// How long what follows a journal waits before it tries again to reach where it keeps things.
 pub const FOLLOWER_RETRY: Duration = Duration::from_secs(1);
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use gavel_client::{Client, Config, EventStream, SigningKey, StreamEvent, StreamItem, Trust};
 use gavel_exchange::Exchange;
-use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity};
+use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity, StreamSplitter};
 use gavel_protocol::limits::CLEARING_MAX;
 use gavel_protocol::{
     AccountId, AgentId, Attributes, Bundle, BundleGroup, BundleTerms, CapabilityId, Codec,
@@ -26,8 +26,9 @@ use gavel_protocol::{
     PrivateEvent, PublicEvent, PublicKey, RfqTerms, Roles, SetStandingQuote, Settings, TimestampNs,
     Topic,
 };
-use gavel_sequencer::journal::SqliteJournal;
+use gavel_sequencer::journal::JournalPlace;
 use gavel_sequencer::limits::{SNAPSHOT_EVERY, SNAPSHOTS_KEPT};
+use gavel_sequencer::projection::{ProjectionPlace, Projector};
 use gavel_sequencer::{Inbox, Layout, Sequencer, SequencerConfig, SnapshotConfig};
 use object_store::memory::InMemory;
 use tempfile::TempDir;
@@ -45,6 +46,8 @@ pub struct World {
     agents: u8,
     operator: Option<Client>,
     codec: Codec,
+    projection: Option<ProjectionPlace>,
+    projector: Option<Projector>,
 }
 
 /// An agent that is logged on and hears what happens to it.
@@ -67,24 +70,35 @@ impl World {
 
     /// Starts an exchange with settings of its own.
     pub async fn start_with(codec: Codec, settings: Settings) -> Self {
+        Self::start_projected(codec, settings, None).await
+    }
+
+    /// Starts an exchange that may keep up a projection.
+    pub async fn start_projected(
+        codec: Codec,
+        settings: Settings,
+        projection: Option<ProjectionPlace>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (gateway, sequencer) = serve(&folder, Vec::new(), settings).await;
-        let mut world = Self { gateway, sequencer, folder, agents: 0, operator: None, codec };
+        let served = serve(&folder, Vec::new(), settings, projection.clone()).await;
+        let (gateway, sequencer, projector) = served;
+        let (agents, operator) = (0, None);
+        let mut world =
+            Self { gateway, sequencer, folder, agents, operator, codec, projection, projector };
         world.operator = Some(world.connect(&operator_key()).await);
         world
     }
 
     /// Stops the exchange and starts it again from its journal, on the same port.
     pub async fn restart(self) -> Self {
-        let Self { gateway, sequencer, folder, agents, operator, codec } = self;
-        let addr = gateway.quic_addr();
-        gateway.shutdown().await;
-        let status = sequencer.status();
-        sequencer.stop().await.unwrap();
-        assert!(!status.has_diverged(), "a replay comes to what was served");
+        let addr = self.gateway.quic_addr();
+        let (agents, operator, codec) = (self.agents, self.operator.clone(), self.codec);
+        let projection = self.projection.clone();
+        let (_, folder) = self.close().await;
         // What it was founded with is in the journal.
-        let (gateway, sequencer) = serve(&folder, vec![addr], Settings::fee(0)).await;
-        Self { gateway, sequencer, folder, agents, operator, codec }
+        let served = serve(&folder, vec![addr], Settings::fee(0), projection.clone()).await;
+        let (gateway, sequencer, projector) = served;
+        Self { gateway, sequencer, folder, agents, operator, codec, projection, projector }
     }
 
     /// Returns the operator's client.
@@ -168,6 +182,9 @@ impl World {
         let status = self.sequencer.status();
         let exchange = self.sequencer.stop().await.unwrap();
         assert!(!status.has_diverged(), "a replay comes to what was served");
+        if let Some(projector) = self.projector {
+            tokio::task::spawn_blocking(|| projector.stop()).await.unwrap();
+        }
         (exchange, self.folder)
     }
 }
@@ -176,8 +193,10 @@ async fn serve(
     folder: &TempDir,
     addr: Vec<std::net::SocketAddr>,
     settings: Settings,
-) -> (Gateway, Sequencer) {
-    let journal = SqliteJournal::open(&folder.path().join("journal")).await.unwrap();
+    projection: Option<ProjectionPlace>,
+) -> (Gateway, Sequencer, Option<Projector>) {
+    let place = JournalPlace::Folder(folder.path().join("journal"));
+    let journal = place.open().await.unwrap();
     let found = Found {
         name: NAME.parse().unwrap(),
         id_key: Digest::new([9; 32]),
@@ -190,7 +209,7 @@ async fn serve(
         folder: folder.path().join("snapshots"),
         every: SNAPSHOT_EVERY,
         kept: SNAPSHOTS_KEPT,
-        keep_history: false,
+        keep_history: projection.is_some(),
         consumer: || FanOut::new(),
     };
     let snapshots = Some(snapshots);
@@ -202,12 +221,17 @@ async fn serve(
         tokio::task::yield_now().await;
     }
     let identity = Identity::load_or_make(folder.path()).unwrap();
+    let projector = projection.map(|projection| {
+        let split = Box::<StreamSplitter>::default();
+        Projector::start(place, projection, split, sequencer.status()).unwrap()
+    });
     let mut config = GatewayConfig::new(identity);
+    config.history = projector.as_ref().map(Projector::history);
     if let Some(addr) = addr.first() {
         config.quic_addr = *addr;
     }
     let gateway = Gateway::start(config, inbox, fan_out, Arc::new(InMemory::new())).await;
-    (gateway.unwrap(), sequencer)
+    (gateway.unwrap(), sequencer, projector)
 }
 
 fn operator_key() -> SigningKey {

@@ -2,9 +2,12 @@
 
 use gavel_protocol::{
     Acceptance, AccountEnrolled, AccountId, Bundle, BundleQuoted, BundleRef, BundlesQuoted,
-    ContractSettled, ContractVerified, Frames, GroupRule, Halted, Items, Logon, LossReason, Micros,
-    OpenRfq, Outcome, PublicKey, QuoteCanceled, RejectReason, Rejected, Reopened, Repeated,
-    RfqCanceled, RfqHandle, RfqResult, SessionEnded, Statement, StreamPosition, Topic, WorkStarted,
+    CancelCause, ContractSettled, ContractVerified, Disclosure, Frames, GroupRule, Halted, Items,
+    Logon, LossReason, Micros, OpenRfq, Outcome, Parties, PrivateEvent, PublicEvent, PublicKey,
+    QuoteCanceled, QuoteLost, RankedResult, RejectReason, Rejected, Reopened, Repeated,
+    RfqAnnounced, RfqCanceled, RfqClosed, RfqClosedPublicly, RfqEnded, RfqHandle, RfqResult,
+    RfqTaken, RfqTakenPublicly, SessionEnded, StandingQuoteCanceled, Statement, StreamPosition,
+    Topic, WorkStarted,
 };
 
 use super::*;

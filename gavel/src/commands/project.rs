@@ -1,5 +1,6 @@
 //! `gavel project`: bring a projection up to the end of a journal, or make it anew.
 
+use gavel_gateway::StreamSplitter;
 use gavel_sequencer::projection::Projection;
 use serde_json::json;
 
@@ -15,8 +16,9 @@ pub fn run(args: &ProjectArgs, output: &Output) -> anyhow::Result<Exit> {
         let data = DataDir::new(&args.data);
         let place = args.projection.place()?;
         let journal = args.journal.place_of_existing(&data)?.open_to_read().await?;
+        let split = Box::<StreamSplitter>::default();
         let Projection { seq, events } =
-            Projection::catch_up(journal, &place, args.rebuild).await?;
+            Projection::catch_up(journal, &place, split, args.rebuild).await?;
         let text = format!("{events} events of {seq} commands are in the projection");
         output.summary(text, &json!({ "seq": seq, "events": events }));
         Ok(Exit::Done)

@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 
 use gavel_protocol::{Event, Ranked, RfqId, TimestampNs};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, StepView};
 
 /// Takes what comes through the curtain.
 pub(crate) trait Receiver {
+    /// Looks at a step before anything of it comes through; its first event has this `order`.
+    fn look(&mut self, _step: &StepView<'_>, _order: u64) {}
+
     /// Takes an event, with the ranked list of a close.
     fn receive(&mut self, at: At, event: &Event, ranking: &[Ranked]);
 
@@ -23,6 +26,8 @@ pub(crate) trait Receiver {
 pub(crate) struct At {
     /// The place among all that came through the curtain, from 1.
     pub(crate) position: i64,
+    /// The place among all that happened, from 1. It shows what did not come through: not to be passed on.
+    pub(crate) order: u64,
     /// When it happened.
     pub(crate) ts_event: TimestampNs,
 }
@@ -31,9 +36,18 @@ pub(crate) struct At {
 #[derive(Debug, Default)]
 pub(super) struct Curtain {
     /// What is held back, by the open RFQ that it is about.
-    held: BTreeMap<RfqId, Vec<(TimestampNs, Event)>>,
+    held: BTreeMap<RfqId, Vec<(Happened, Event)>>,
     /// How many events have come through.
     position: i64,
+    /// How many events have happened.
+    happened: u64,
+}
+
+/// Where and when something happened that may not have come through.
+#[derive(Clone, Copy, Debug)]
+struct Happened {
+    order: u64,
+    ts_event: TimestampNs,
 }
 
 /// Where an event goes.
@@ -62,9 +76,11 @@ impl Curtain {
     /// Lets through what may be seen of a batch.
     pub(super) fn pass(&mut self, batch: &Batch, receiver: &mut impl Receiver) {
         for step in batch.steps() {
-            let ts_event = step.stamped.ts_event;
+            receiver.look(&step, self.happened + 1);
             let mut before = Way::Open;
             for (event, ranking) in step.events_with_ranking() {
+                self.happened += 1;
+                let happened = Happened { order: self.happened, ts_event: step.stamped.ts_event };
                 let way = match way_of(event) {
                     Way::Follows => before,
                     way @ (Way::Open
@@ -77,19 +93,19 @@ impl Curtain {
                 let is_movement = matches!(event, Event::Moved(_));
                 match way {
                     Way::Sealed(rfq) if let Some(held) = self.held.get_mut(&rfq) => {
-                        held.push((ts_event, *event));
+                        held.push((happened, *event));
                     }
                     Way::Opens(rfq) if !is_movement => {
                         self.held.insert(rfq, Vec::new());
-                        receiver.receive(self.next(ts_event), event, ranking);
+                        receiver.receive(self.next(happened), event, ranking);
                     }
                     Way::Decides(rfq) => {
                         self.release(rfq, receiver);
-                        receiver.receive(self.next(ts_event), event, ranking);
+                        receiver.receive(self.next(happened), event, ranking);
                     }
                     Way::Nowhere if !is_movement => {}
                     Way::Open | Way::Sealed(_) | Way::Opens(_) | Way::Follows | Way::Nowhere => {
-                        receiver.receive(self.next(ts_event), event, ranking);
+                        receiver.receive(self.next(happened), event, ranking);
                     }
                 }
                 before = way;
@@ -100,14 +116,14 @@ impl Curtain {
     /// Lets through what was held back for an RFQ.
     fn release(&mut self, rfq: RfqId, receiver: &mut impl Receiver) {
         let Some(held) = self.held.remove(&rfq) else { return };
-        let held = held.into_iter().map(|(ts_event, event)| (self.next(ts_event), event));
+        let held = held.into_iter().map(|(happened, event)| (self.next(happened), event));
         receiver.receive_held(&held.collect::<Vec<_>>());
     }
 
     /// Returns the next position.
-    fn next(&mut self, ts_event: TimestampNs) -> At {
+    fn next(&mut self, Happened { order, ts_event }: Happened) -> At {
         self.position += 1;
-        At { position: self.position, ts_event }
+        At { position: self.position, order, ts_event }
     }
 }
 

@@ -154,17 +154,18 @@ impl<P: Product> Follower<P> {
     async fn read(&mut self) -> Result<bool, P::Error> {
         while !self.product.is_full() {
             let seq = self.replayer.head().seq;
+            let was_kept = seq < self.cursor.seq;
             let Some(record) = self.journal.read_after(seq).await? else { break };
             if seq == 0 && record.first_seq > 1 {
                 return Err(RecoveryError::HistoryGone { first_seq: record.first_seq }.into());
             }
             self.replayer.apply(&record)?;
             self.curtain.pass(self.replayer.batch(), &mut self.product);
-            let reached = self.reached();
-            if reached.seq <= self.cursor.seq {
-                // It is kept; the replayer needs it to go on.
+            if was_kept {
+                // The replayer needs it to go on.
                 self.product.forget();
-                if reached.seq == self.cursor.seq && reached != self.cursor {
+                let reached = self.reached();
+                if reached.seq >= self.cursor.seq && reached != self.cursor {
                     return Err(P::not_ours());
                 }
             }

@@ -6,12 +6,16 @@
 //! in order. What concerns a sealed quote comes when its RFQ is decided, and nothing before shows that
 //! there was anything.
 
+mod history;
 mod projector;
 mod quotes;
 mod rows;
 mod schema;
+mod split;
 mod tables;
 mod target;
 
+pub use history::StreamHistory;
 pub use projector::{Projection, ProjectionError, Projector};
+pub use split::{Split, StreamEvent};
 pub use target::ProjectionPlace;

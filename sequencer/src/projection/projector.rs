@@ -1,17 +1,22 @@
 //! Keeps a projection up with a journal.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gavel_protocol::{Event, Ranked};
 
+use super::history::{IsOurs, StreamHistory};
 use super::quotes::add_quotes;
 use super::rows::Rows;
+use super::split::{Split, StreamEvent};
 use super::target::{Found, ProjectionPlace, Target};
+use crate::batch::StepView;
 use crate::follower::{At, Cursor, Follower, Following, Product, Receiver};
 use crate::journal::{AnyJournal, JournalError, JournalPlace, Whole};
-use crate::limits::{PROJECTION_ANSWER_MAX, PROJECTION_ROWS_MAX};
+use crate::limits::{IDLE_WAKE_MAX, PROJECTION_ANSWER_MAX, PROJECTION_ROWS_MAX};
 use crate::recovery::RecoveryError;
 use crate::run::Status;
 
@@ -51,7 +56,10 @@ pub struct Projection {
 }
 
 /// A projector on a thread of its own. Dropping it lets it go on; [`Projector::stop`] ends it.
-pub struct Projector(Following);
+pub struct Projector {
+    following: Following,
+    history: StreamHistory,
+}
 
 impl Projection {
     /// Brings a projection up to the end of a journal: from where it is, or from the beginning.
@@ -62,9 +70,11 @@ impl Projection {
     pub async fn catch_up(
         journal: AnyJournal,
         place: &ProjectionPlace,
+        split: Box<dyn Split>,
         rebuild: bool,
     ) -> Result<Self, ProjectionError> {
-        let tables = Tables { rebuild, ..Tables::new(place.clone()) };
+        let mut tables = Tables::new(place.clone(), split);
+        tables.rebuild = rebuild;
         let cursor = Follower::new(Box::new(Whole(journal)), tables).catch_up().await?;
         Ok(Self { seq: cursor.seq, events: cursor.position })
     }
@@ -76,19 +86,32 @@ impl Projector {
     /// # Errors
     ///
     /// If a thread cannot be started.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
     pub fn start(
         journal: JournalPlace,
         place: ProjectionPlace,
+        split: Box<dyn Split>,
         status: Arc<Status>,
     ) -> Result<Self, ProjectionError> {
-        let following = Following::start("projector", journal, Tables::new(place), status);
-        following.map(Self).map_err(ProjectionError::Spawning)
+        let tables = Tables::new(place, split);
+        let history = StreamHistory::new(&tables.place, tables.is_ours.clone());
+        let following = Following::start("projector", journal, tables, status);
+        let following = following.map_err(ProjectionError::Spawning)?;
+        Ok(Self { following, history })
+    }
+
+    /// Returns what reads the events of streams that are projected.
+    pub fn history(&self) -> StreamHistory {
+        self.history.clone()
     }
 
     /// Lets it come to the end of the journal, unless its database is away, and ends it. To be called
     /// when nothing is appended any more. Waits.
     pub fn stop(self) {
-        self.0.stop();
+        self.following.stop();
     }
 }
 
@@ -98,25 +121,57 @@ struct Tables {
     /// Whether what is there is to be made anew.
     rebuild: bool,
     rows: Rows,
+    split: Box<dyn Split>,
+    /// Events of streams whose own events have not come through yet, by the order of those.
+    stream_events: HashMap<u64, Vec<StreamEvent>>,
     /// None while the database is away.
     target: Option<Target>,
+    is_ours: IsOurs,
 }
 
 impl Tables {
-    fn new(place: ProjectionPlace) -> Self {
-        Self { place, rebuild: false, rows: Rows::new(), target: None }
+    fn new(place: ProjectionPlace, split: Box<dyn Split>) -> Self {
+        Self {
+            place,
+            rebuild: false,
+            rows: Rows::new(),
+            split,
+            stream_events: HashMap::new(),
+            target: None,
+            is_ours: IsOurs::default(),
+        }
+    }
+
+    fn add_event(&mut self, at: At, event: &Event, ranking: &[Ranked]) {
+        self.rows.add_event(at, event, ranking);
+        for event in self.stream_events.remove(&at.order).unwrap_or_default() {
+            self.rows.add_stream_event(at, event);
+        }
+    }
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        self.is_ours.set(false);
     }
 }
 
 impl Receiver for Tables {
+    fn look(&mut self, step: &StepView<'_>, order: u64) {
+        let Self { split, stream_events, .. } = self;
+        split.split(step, &mut |place, event| {
+            stream_events.entry(order + place).or_default().push(event);
+        });
+    }
+
     fn receive(&mut self, at: At, event: &Event, ranking: &[Ranked]) {
-        self.rows.add_event(at, event, ranking);
+        self.add_event(at, event, ranking);
     }
 
     fn receive_held(&mut self, held: &[(At, Event)]) {
         add_quotes(held, &mut self.rows);
         for (at, event) in held {
-            self.rows.add_event(*at, event, &[]);
+            self.add_event(*at, event, &[]);
         }
     }
 }
@@ -163,13 +218,19 @@ impl Product for Tables {
         in_time(target.add(&self.rows, from, to)).await
     }
 
+    async fn tend(&mut self, _is_last: bool) -> Result<Duration, ProjectionError> {
+        // The cursor was found to be of this journal, or what is there was made by us.
+        self.is_ours.set(true);
+        Ok(IDLE_WAKE_MAX)
+    }
+
     fn disconnect(&mut self) {
         self.target = None;
     }
 
-    async fn close(self) {
+    async fn close(mut self) {
         // Everything that was committed is there all the same.
-        if let Some(target) = self.target
+        if let Some(target) = self.target.take()
             && let Err(error) = target.close().await
         {
             tracing::debug!(%error, "cannot close the projection");

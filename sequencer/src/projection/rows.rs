@@ -7,6 +7,7 @@ use gavel_protocol::{
 use serde::Serialize;
 
 use super::schema::Table;
+use super::split::StreamEvent;
 use super::tables::{TABLES, TableId};
 use crate::follower::At;
 
@@ -17,6 +18,7 @@ pub(super) enum Value {
     Number(i64),
     Flag(bool),
     Text(String),
+    Bytes(Vec<u8>),
 }
 
 /// Rows of all tables, each table's one after the other.
@@ -225,6 +227,13 @@ impl Rows {
             | Event::Resumed(_)
             | Event::Upgraded(_) => {}
         }
+    }
+
+    /// Adds an event of a stream that was made of the event at `at`.
+    pub(super) fn add_stream_event(&mut self, at: At, event: StreamEvent) {
+        let StreamEvent { stream, stream_seq, frame } = event;
+        let row = [Value::Text(stream), stream_seq.into(), at.position.into(), Value::Bytes(frame)];
+        self.add(TableId::StreamEvents, row);
     }
 
     fn add_to_events(&mut self, at: At, event: &Event) {

@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Text,
     /// A JSON text.
     Json,
+    /// Bytes.
+    Bytes,
 }
 
 /// Returns a column that is always there.
@@ -142,8 +144,10 @@ impl Dialect {
             (Self::Postgres, Kind::Flag) => "boolean",
             (Self::Postgres, Kind::Text) => "text",
             (Self::Postgres, Kind::Json) => "json",
+            (Self::Postgres, Kind::Bytes) => "bytea",
             (Self::Sqlite, Kind::Number | Kind::Flag) => "INTEGER",
             (Self::Sqlite, Kind::Text | Kind::Json) => "TEXT",
+            (Self::Sqlite, Kind::Bytes) => "BLOB",
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::schema::{Kind, Table, column};
 
-use Kind::{Flag, Json, Number, Text};
+use Kind::{Bytes, Flag, Json, Number, Text};
 
 /// The tables, each after those that it refers to. [`TableId`] has them in the same order.
 pub(super) const TABLES: &[Table] = &[
@@ -337,6 +337,23 @@ pub(super) const TABLES: &[Table] = &[
         key: "position",
         indexes: &["rfq", "kind"],
     },
+    Table {
+        name: "stream_events",
+        comment: "What subscribers get, from which their gaps are filled. Not for readers: a gap in \
+                  stream_seq shows that something is sealed.",
+        columns: &[
+            column(
+                "stream",
+                Text,
+                "exchange, problems, a capability, or the agent whose own it is.",
+            ),
+            column("stream_seq", Number, "Its number in the stream, from 1."),
+            column("position", Number, "The event that it is made of.").of("events (position)"),
+            column("frame", Bytes, "A frame of the protocol, its payload in rkyv."),
+        ],
+        key: "stream, stream_seq",
+        indexes: &[],
+    },
 ];
 
 /// Views: how things stand now.
@@ -379,6 +396,7 @@ pub(super) enum TableId {
     Postings,
     Reputations,
     Events,
+    StreamEvents,
 }
 
 impl TableId {
@@ -405,10 +423,11 @@ mod tests {
             (TableId::Contracts, "contracts"),
             (TableId::Postings, "postings"),
             (TableId::Events, "events"),
+            (TableId::StreamEvents, "stream_events"),
         ] {
             assert_eq!(table.table().name, name);
         }
-        assert_eq!(TableId::Events as usize, TABLES.len() - 1);
+        assert_eq!(TableId::StreamEvents as usize, TABLES.len() - 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gavel_protocol::Digest;
+use gavel_protocol::{Digest, TEMPLATE_VERSION};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _, SqliteConnection,
@@ -242,6 +242,7 @@ async fn insert(
                 Value::Number(number) => query.bind(number),
                 Value::Flag(flag) => query.bind(flag),
                 Value::Text(text) => query.bind(text),
+                Value::Bytes(bytes) => query.bind(bytes),
             };
         }
         query.execute(&mut *connection).await?;
@@ -266,6 +267,7 @@ async fn copy(
                 Value::Number(number) => put_field(&number.to_be_bytes(), &mut bytes),
                 Value::Flag(flag) => put_field(&[u8::from(*flag)], &mut bytes),
                 Value::Text(text) => put_field(text.as_bytes(), &mut bytes),
+                Value::Bytes(field) => put_field(field, &mut bytes),
             }
         }
     }
@@ -284,7 +286,8 @@ fn put_field(field: &[u8], bytes: &mut Vec<u8>) {
 /// Returns what tells one build's tables from another's.
 fn shape_of(dialect: Dialect) -> String {
     let definition = dialect.definition(TABLES, VIEWS);
-    Digest::new(blake3::hash(definition.as_bytes()).into()).to_string()
+    let shape = format!("{definition}-- frames of version {TEMPLATE_VERSION}");
+    Digest::new(blake3::hash(shape.as_bytes()).into()).to_string()
 }
 
 fn drop_all(dialect: Dialect) -> String {
@@ -296,8 +299,8 @@ fn drop_all(dialect: Dialect) -> String {
     views.chain(tables).collect()
 }
 
-/// Returns what lets [`READER`] read everything but the cursor. Without the right to make roles the
-/// projection does without.
+/// Returns what lets [`READER`] read everything but what shows that something is sealed. Without the right to
+/// make roles the projection does without.
 fn reader_role() -> String {
     format!(
         "DO $$ BEGIN
@@ -306,7 +309,7 @@ fn reader_role() -> String {
              END IF;
              GRANT USAGE ON SCHEMA {SCHEMA} TO {READER};
              GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {READER};
-             REVOKE ALL ON {SCHEMA}.projection_cursor FROM {READER};
+             REVOKE ALL ON {SCHEMA}.projection_cursor, {SCHEMA}.stream_events FROM {READER};
          EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN
              RAISE NOTICE 'there is no role {READER}';
          END $$"
@@ -314,6 +317,6 @@ fn reader_role() -> String {
 }
 
 /// SQL's integers are signed.
-fn stored(seq: u64) -> i64 {
+pub(super) fn stored(seq: u64) -> i64 {
     i64::try_from(seq).expect("sequence numbers fit 44 bits, as the exchange asserts")
 }

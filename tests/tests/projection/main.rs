@@ -7,6 +7,7 @@ mod queries;
 
 use std::collections::BTreeMap;
 
+use gavel_gateway::StreamSplitter;
 use gavel_sequencer::journal::{AnyJournal, Journal as _, JournalPlace, Record};
 use gavel_sequencer::projection::{Projection, ProjectionError};
 use gavel_tests::story::{Quotes, Story};
@@ -47,7 +48,8 @@ impl Written {
         place: &Place,
         rebuild: bool,
     ) -> Result<Projection, ProjectionError> {
-        Projection::catch_up(self.open().await, &place.projection(), rebuild).await
+        let split = Box::<StreamSplitter>::default();
+        Projection::catch_up(self.open().await, &place.projection(), split, rebuild).await
     }
 }
 
@@ -68,6 +70,7 @@ async fn a_projection_that_was_interrupted_is_as_one_made_at_once_and_again() {
             written.project(&place, false).await;
         }
         let bit_by_bit = place.everything().await;
+        let streams_bit_by_bit = place.stream_events().await;
         let again = written.project(&place, false).await;
         assert_eq!(again.seq, records.last().unwrap().last_seq);
         assert_eq!(place.everything().await, bit_by_bit, "nothing comes twice");
@@ -75,6 +78,7 @@ async fn a_projection_that_was_interrupted_is_as_one_made_at_once_and_again() {
         assert_eq!(rebuilt, again);
         let at_once = place.everything().await;
         assert_eq!(at_once, bit_by_bit);
+        assert_eq!(place.stream_events().await, streams_bit_by_bit);
 
         for kind in ["awarded", "passed", "canceled", "settled", "expired", "Cover", "AboveReserve"]
         {
@@ -115,6 +119,10 @@ async fn what_was_sealed_comes_at_the_close_in_the_order_in_which_it_happened() 
         let sealed = "SELECT count(*) FROM events WHERE kind LIKE 'Quote%' OR kind LIKE 'Bundle%'";
         assert_eq!(place.query(sealed).await, "0");
         assert_eq!(place.query("SELECT count(*) FROM quotes").await, "0");
+        // A provider was told that its quote was canceled with all of its others, and nothing since.
+        let told = "SELECT count(*) FROM stream_events JOIN events USING (position) \
+                    WHERE kind = 'QuoteCanceled'";
+        assert_eq!(place.query(told).await, "0");
         written.append(&story.records[before..]).await;
         written.project(&place, false).await;
         let first = "SELECT kind FROM events WHERE rfq = (SELECT rfq FROM rfqs ORDER BY \
@@ -141,6 +149,8 @@ async fn what_was_sealed_comes_at_the_close_in_the_order_in_which_it_happened() 
                       LIMIT 1) ORDER BY price_micros";
         let quotes = place.query(quotes).await;
         assert_eq!(quotes, "30|0|\n35|2|\n44|0|mass_cancel\n45|0|agent");
+        assert_eq!(place.query(told).await, "1");
+        assert_eq!(place.missing_stream_events().await, "0");
         // The RFQ that is still open at the end keeps its secret.
         let open = "SELECT count(*) FROM quotes JOIN rfqs USING (rfq) \
                     WHERE rfq NOT IN (SELECT rfq FROM rfq_ends)";
@@ -181,7 +191,7 @@ async fn only_a_rebuild_replaces_tables_of_another_shape_and_only_its_own() {
 }
 
 #[tokio::test]
-async fn a_reader_may_read_everything_but_how_many_commands_there_were() {
+async fn a_reader_may_read_everything_but_what_shows_that_something_is_sealed() {
     let written = Written::new(&whole_story().records).await;
     let place = Place::Postgres(gavel_tests::postgres::Database::shared());
     written.project(&place, false).await;
@@ -192,6 +202,7 @@ async fn a_reader_may_read_everything_but_how_many_commands_there_were() {
         database.query(&format!("SELECT has_table_privilege('gavel_reader', 'gavel.{what}"))
     };
     assert_eq!(may("projection_cursor', 'SELECT')"), "f");
+    assert_eq!(may("stream_events', 'SELECT')"), "f");
     assert_eq!(may("events', 'INSERT')"), "f");
     assert_eq!(may("balances', 'SELECT')"), "t");
     let commented = database.query(

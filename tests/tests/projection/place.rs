@@ -77,6 +77,25 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Returns the events of all streams, as their bytes in hexadecimal.
+    pub async fn stream_events(&self) -> String {
+        let frame = match self {
+            Self::Sqlite(_) => "lower(hex(frame))",
+            Self::Postgres(_) => "encode(frame, 'hex')",
+        };
+        let columns = format!("stream, stream_seq, position, {frame}");
+        self.query(&format!("SELECT {columns} FROM stream_events ORDER BY 3, 1, 2")).await
+    }
+
+    /// Returns how many events are missing before the last one that is there, in all streams.
+    pub async fn missing_stream_events(&self) -> String {
+        let missing =
+            "SELECT max(stream_seq) - count(*) AS missing FROM stream_events GROUP BY stream";
+        self.query(&format!("SELECT sum(missing) FROM ({missing}) AS streams")).await
+    }
+}
+
 fn file(folder: &TempDir) -> PathBuf {
     folder.path().join("projection.sqlite")
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use gavel_gateway::StreamSplitter;
 use gavel_sequencer::journal::{JournalPlace, PostgresAddress};
 use gavel_sequencer::projection::{Projection, ProjectionPlace};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
@@ -49,7 +50,8 @@ pub async fn measure(
     let mut rows = 0;
     for _ in 0..RUNS {
         let begun = Instant::now();
-        Projection::catch_up(place.open().await?, &target, true).await?;
+        let split = Box::<StreamSplitter>::default();
+        Projection::catch_up(place.open().await?, &target, split, true).await?;
         let took = begun.elapsed().as_secs_f64();
         let copied = Copied::of(&mut connection).await?;
         rows = copied.rows;
