@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use gavel_protocol::{Event, EventId, Ranked, RfqId, Salt, TimestampNs, TreeHash};
-use serde::Serialize;
+use gavel_protocol::{EventId, Salt, TimestampNs, TreeHash};
 
 use super::tree::hash_of_leaf;
 
@@ -95,32 +94,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Returns the canonical form of an event: its JSON without spaces, the fields in the order in which they
-/// are declared.
-pub fn event_text(event: &Event) -> String {
-    serde_json::to_string(event).expect("an event is a JSON value")
-}
-
-/// Returns the canonical form of an entry of an RFQ's ranked list, as an event of its own: so a provider
-/// can be shown its own place and reason without those of the others.
-pub fn ranked_text(rfq: RfqId, ranked: &Ranked) -> String {
-    #[derive(Serialize)]
-    enum Entry<'a> {
-        Ranked {
-            rfq: RfqId,
-            #[serde(flatten)]
-            ranked: &'a Ranked,
-        },
-    }
-    serde_json::to_string(&Entry::Ranked { rfq, ranked }).expect("an entry is a JSON value")
-}
-
 #[cfg(test)]
 mod tests {
-    use gavel_protocol::{
-        AgentId, LossReason, Micros, NoQuoteReason, QuoteId, QuoteRef, RankedResult, RfqDeclined,
-    };
-
     use super::*;
 
     const TIME: TimestampNs = TimestampNs::from_nanos(7);
@@ -152,33 +127,5 @@ mod tests {
         assert!(content.ends_with(b"\x07\0\0\0\0\0\0\0{\"a\":1}"));
         let later = Leaf { ts_event: TimestampNs::from_nanos(8), ..leaf.clone() };
         assert_ne!(later.hash(), leaf.hash());
-    }
-
-    #[test]
-    fn the_canonical_form_stays_as_it_is() {
-        let (rfq, provider) = (RfqId::new(1), AgentId::new(2));
-        let declined = RfqDeclined { rfq, provider, reason: NoQuoteReason::NoCapacity };
-        assert_eq!(
-            event_text(&Event::RfqDeclined(declined)),
-            "{\"RfqDeclined\":{\"rfq\":\"rfq_0000000000000001\",\
-             \"provider\":\"agent_0000000000000002\",\"reason\":\"no_capacity\"}}"
-        );
-        let ranked = Ranked {
-            provider,
-            quote: QuoteRef::Sealed(QuoteId::new(3)),
-            price: Micros::new(4),
-            score: Micros::new(5),
-            latency_ms: 6,
-            reputation_bps: 7,
-            rank: 2,
-            result: RankedResult::Lost(LossReason::Cover),
-        };
-        assert_eq!(
-            ranked_text(rfq, &ranked),
-            "{\"Ranked\":{\"rfq\":\"rfq_0000000000000001\",\
-             \"provider\":\"agent_0000000000000002\",\
-             \"quote\":{\"sealed\":\"quote_0000000000000003\"},\"price\":\"4\",\"score\":\"5\",\
-             \"latency_ms\":6,\"reputation_bps\":7,\"rank\":2,\"result\":{\"lost\":\"Cover\"}}}"
-        );
     }
 }

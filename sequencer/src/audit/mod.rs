@@ -17,8 +17,9 @@ mod reader;
 mod store;
 mod tree;
 
+pub use crate::follower::{event_text, ranked_text};
 pub use head::SignedHead;
-pub use leaf::{Leaf, Place, Rank, Secret, event_text, ranked_text};
+pub use leaf::{Leaf, Place, Rank, Secret};
 pub use notary::{AuditConfig, AuditLog, LatestHead, Notary};
 pub use proof::{Consistency, Proof, ProofError};
 pub use reader::{AuditEntry, AuditReader};

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use gavel_protocol::{Event, Name, Ranked, RfqClosed};
-use serde_json::Value;
 
 use super::store::{Entry, Store, Tree};
-use super::{AuditError, AuditReader, Place, Rank, Secret, SignedHead, event_text, ranked_text};
-use crate::follower::{At, Cursor, Follower, Following, Product, Receiver};
+use super::{AuditError, AuditReader, Place, Rank, Secret, SignedHead};
+use crate::follower::{
+    At, Cursor, Follower, Following, Parts, Product, Receiver, event_text, ranked_text,
+};
 use crate::journal::{AnyJournal, JournalPlace, Whole};
 use crate::limits::{AUDIT_HEAD_EVERY, AUDIT_LEAVES_MAX, IDLE_WAKE_MAX};
 use crate::run::Status;
@@ -178,7 +179,8 @@ impl Leaves {
     fn leaf(&self, at: At, entry: usize, event: String) -> (Rank, Entry) {
         let position = at.position.cast_unsigned();
         let place = Place { position, entry: entry as u64 };
-        let (kind, rfq) = kind_and_rfq(&event);
+        let Parts { kind, rfq, .. } = Parts::of(&event);
+        let (kind, rfq) = (String::from(kind), rfq.map(String::from));
         let (leaf, rank) = self.config.secret.leaf(place, at.ts_event, event);
         (rank, Entry { leaf, kind, rfq })
     }
@@ -292,13 +294,4 @@ impl Product for Leaves {
     fn not_ours() -> AuditError {
         AuditError::NotOurs
     }
-}
-
-/// Returns what kind of event a canonical text is, and the RFQ that it is about.
-fn kind_and_rfq(text: &str) -> (String, Option<String>) {
-    let event: Value = serde_json::from_str(text).expect("a canonical form is JSON");
-    let event = event.as_object().and_then(|event| event.iter().next());
-    let (kind, body) = event.expect("an event is written under its name");
-    let rfq = body.get("rfq").and_then(Value::as_str);
-    (kind.clone(), rfq.map(String::from))
 }

@@ -6,6 +6,7 @@
 //! it was.
 
 mod curtain;
+mod text;
 
 use std::error::Error;
 use std::io;
@@ -25,6 +26,8 @@ use crate::run::Status;
 
 use curtain::Curtain;
 pub(crate) use curtain::{At, Receiver};
+pub(crate) use text::Parts;
+pub use text::{event_text, ranked_text};
 
 /// How far what is made of the events goes. It is moved with that, in the same transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

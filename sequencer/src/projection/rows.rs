@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::schema::Table;
 use super::split::StreamEvent;
 use super::tables::{TABLES, TableId};
-use crate::follower::At;
+use crate::follower::{At, Parts, event_text};
 
 /// The value of one column of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,17 +237,10 @@ impl Rows {
     }
 
     fn add_to_events(&mut self, at: At, event: &Event) {
-        let mut written = serde_json::to_value(event).expect("an event is a JSON value");
-        let whole = written.as_object_mut().and_then(|object| object.iter_mut().next());
-        let (kind, body) = whole.expect("an event is written under its name");
-        let rfq = body.get("rfq").and_then(|rfq| rfq.as_str()).map_or(Value::Null, Value::from);
-        let row = [
-            at.position.into(),
-            at.ts_event.into(),
-            kind.as_str().into(),
-            rfq,
-            body.to_string().into(),
-        ];
+        let text = event_text(event);
+        let Parts { kind, body, rfq } = Parts::of(&text);
+        let rfq = rfq.map_or(Value::Null, Value::from);
+        let row = [at.position.into(), at.ts_event.into(), kind.into(), rfq, body.into()];
         self.add(TableId::Events, row);
     }
 
