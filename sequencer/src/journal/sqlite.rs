@@ -18,8 +18,18 @@ pub struct SqliteJournal {
     path: PathBuf,
     head: Head,
     epoch: i64,
-    /// Locked for as long as it is open.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// A file that is locked for as long as this is there.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // By itself the lock would last until a process that is just being started has closed its copy.
+        let _unlocked = self.0.unlock();
+    }
 }
 
 /// The file of records, and the file whose lock excludes others.
@@ -107,7 +117,7 @@ impl SqliteJournal {
         let epoch = sqlx::query("SELECT epoch FROM writer").fetch_one(&mut connection).await;
         let epoch = epoch.and_then(|row| row.try_get("epoch")).map_err(opening)?;
         let mut journal =
-            Self { connection, path: path.clone(), head: Head::EMPTY, epoch, _lock: lock };
+            Self { connection, path: path.clone(), head: Head::EMPTY, epoch, _lock: Lock(lock) };
         journal.head = journal.stored_head().await.map_err(opening)?;
         Ok(journal)
     }
