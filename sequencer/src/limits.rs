@@ -42,6 +42,15 @@ pub const ALIVE_EVERY: Duration = Duration::from_secs(1);
 /// Commands whose records one step of a truncation deletes at the most: some 4 MiB, between two commits.
 pub const TRUNCATED_COMMANDS_MAX: u64 = 16_384;
 
+/// Bytes of commands that a replay reads before it passes them on together.
+pub const REPLAYED_GROUP_BYTES: usize = 1024 * 1024;
+
+/// Records that a replay reads before it passes them on together.
+pub const REPLAYED_GROUP_RECORDS_MAX: usize = 64;
+
+/// Bytes of commands up to which threads would cost a replay more than they save.
+pub const REPLAYED_ALONE_BYTES_MAX: usize = 256 * 1024;
+
 /// Records that a reader beside the writer takes at a time.
 pub const RECORDS_READ_AHEAD: u32 = 16;
 

@@ -2,10 +2,10 @@
 
 use gavel_exchange::Exchange;
 use gavel_exchange::limits::LOOK_AHEAD_MAX;
-use gavel_protocol::{Bug, Digest, RULES_VERSION};
+use gavel_protocol::{Digest, RULES_VERSION, Stamped};
 
 use crate::batch::Batch;
-use crate::journal::{Condenser, Head, Journal, JournalError, Record, decode_commands};
+use crate::journal::{Condenser, Head, JournalError, Record, decode_commands};
 use crate::snapshots::SnapshotsError;
 
 /// Why a journal cannot be replayed.
@@ -131,64 +131,6 @@ pub struct Replayed {
     pub rules_version: u32,
 }
 
-/// Replays a journal from its beginning, verifying each record, and shows each to `visit`.
-///
-/// # Errors
-///
-/// [`RecoveryError`] at the first record that is not as it was.
-pub async fn replay<J: Journal>(
-    journal: &mut J,
-    visit: impl FnMut(&Batch),
-) -> Result<Replayed, RecoveryError> {
-    replay_noted(journal, Head::EMPTY, visit).await
-}
-
-/// Replays a journal that has ended with `noted` or went on from there.
-///
-/// # Errors
-///
-/// [`RecoveryError`] at the first record that is not as it was, or if it is not that journal.
-pub async fn replay_noted<J: Journal>(
-    journal: &mut J,
-    noted: Head,
-    mut visit: impl FnMut(&Batch),
-) -> Result<Replayed, RecoveryError> {
-    let start = Replayer::default();
-    let replayer = replay_from(start, journal, noted, |replayer| visit(replayer.batch())).await?;
-    Ok(replayer.into_replayed())
-}
-
-/// Replays what comes in a journal after the place that a replayer has reached. The journal has ended
-/// with `noted` or went on from there.
-///
-/// # Errors
-///
-/// [`RecoveryError`] at the first record that is not as it was, or if it is not that journal.
-pub async fn replay_from<J: Journal>(
-    mut replayer: Replayer,
-    journal: &mut J,
-    noted: Head,
-    mut visit: impl FnMut(&Replayer),
-) -> Result<Replayer, RecoveryError> {
-    let start = replayer.head();
-    if start.seq == noted.seq && start != noted {
-        return Err(not_as_noted(&noted, 0));
-    }
-    while let Some(record) = journal.read_after(replayer.head().seq).await? {
-        check_not_overtaken(journal, &replayer, &record).await?;
-        verify(&record, &replayer.head)?;
-        check_noted(&record, &noted)?;
-        replayer.apply_verified(&record)?;
-        if !Bug::ReplaySkipsRecord.is_planted() || !replayer.records().is_multiple_of(8) {
-            visit(&replayer);
-        }
-    }
-    match replayer.head().seq < noted.seq {
-        true => Err(not_as_noted(&noted, replayer.head().seq)),
-        false => Ok(replayer),
-    }
-}
-
 /// Applies a journal's records again, verifying each.
 #[derive(Debug)]
 pub struct Replayer {
@@ -218,25 +160,25 @@ impl Replayer {
     /// # Errors
     ///
     /// [`RecoveryError`] if it is not as it was; then the exchange is good for nothing.
-    pub fn apply(&mut self, record: &Record) -> Result<(), RecoveryError> {
-        verify(record, &self.head)?;
-        self.apply_verified(record)
+    pub fn apply(&mut self, record: Record) -> Result<(), RecoveryError> {
+        let Record { first_seq, last_seq, events_hash: expected, .. } = record;
+        self.apply_verified(Verified::new(record, &self.head)?)?;
+        compare(&mut self.condenser, &self.batch, (first_seq, last_seq), expected)
     }
 
-    fn apply_verified(&mut self, record: &Record) -> Result<(), RecoveryError> {
-        apply(record, &mut self.exchange, &mut self.batch)?;
-        for step in self.batch.steps() {
-            self.condenser.add(&step);
-        }
-        let Record { first_seq, last_seq, events_hash: expected, .. } = *record;
-        let found = self.condenser.finish();
-        if found != expected {
-            return Err(RecoveryError::Diverged { first_seq, last_seq, expected, found });
-        }
+    /// Applies the next record, whose events are still to be compared.
+    pub(crate) fn apply_verified(&mut self, verified: Verified) -> Result<(), RecoveryError> {
+        let Verified { record, commands } = verified;
+        apply(&record, commands, &mut self.exchange, &mut self.batch)?;
         self.head = record.head();
         self.records += 1;
         self.rules_version = record.rules_version;
         Ok(())
+    }
+
+    /// Takes the batch, and leaves another one to be used.
+    pub(crate) fn swap_batch(&mut self, other: Batch) -> Batch {
+        std::mem::replace(&mut self.batch, other)
     }
 
     /// Returns the commands of the last record, and what followed from them.
@@ -266,56 +208,57 @@ impl Replayer {
     }
 }
 
-/// Checks that what is missing between a replayer and the next record is missing within the journal, not
-/// before its beginning, which moves while an exchange runs.
-async fn check_not_overtaken<J: Journal>(
-    journal: &mut J,
-    replayer: &Replayer,
-    next: &Record,
+/// A record that is as it was written and follows the one before, and its commands.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub(crate) record: Record,
+    commands: Vec<Stamped>,
+}
+
+impl Verified {
+    /// Verifies the record that is to follow `head`.
+    pub(crate) fn new(record: Record, head: &Head) -> Result<Self, RecoveryError> {
+        if !record.is_intact() {
+            return Err(damaged(&record, "a wrong checksum"));
+        }
+        if !record.follows(head) {
+            return Err(damaged(&record, "a break in the chain"));
+        }
+        if record.rules_version != RULES_VERSION {
+            let Record { first_seq, last_seq, rules_version, .. } = record;
+            return Err(RecoveryError::OtherRules { first_seq, last_seq, rules_version });
+        }
+        match decode_commands(&record.commands) {
+            Some(commands) => Ok(Self { record, commands }),
+            None => Err(damaged(&record, "a command that cannot be read")),
+        }
+    }
+}
+
+/// Compares the events of a batch with those that its commands caused before.
+pub(crate) fn compare(
+    condenser: &mut Condenser,
+    batch: &Batch,
+    (first_seq, last_seq): (u64, u64),
+    expected: Digest,
 ) -> Result<(), RecoveryError> {
-    let (reached_seq, first_seq) = (replayer.head().seq, next.first_seq);
-    if reached_seq == 0 || first_seq <= reached_seq + 1 {
-        return Ok(());
+    for step in batch.steps() {
+        condenser.add(&step);
     }
-    let first = journal.read_after(0).await?;
-    match first.is_some_and(|first| first.first_seq >= first_seq) {
-        true => Err(RecoveryError::Overtaken { reached_seq, first_seq }),
-        false => Ok(()),
-    }
-}
-
-/// Checks that a record ends where the noted head is, if it is the one that has it.
-fn check_noted(record: &Record, noted: &Head) -> Result<(), RecoveryError> {
-    let has_it = record.first_seq <= noted.seq && noted.seq <= record.last_seq;
-    match has_it && record.head() != *noted {
-        true => Err(not_as_noted(noted, record.first_seq - 1)),
-        false => Ok(()),
+    let found = condenser.finish();
+    match found == expected {
+        true => Ok(()),
+        false => Err(RecoveryError::Diverged { first_seq, last_seq, expected, found }),
     }
 }
 
-fn not_as_noted(noted: &Head, found_seq: u64) -> RecoveryError {
-    RecoveryError::NotAsNoted { noted_seq: noted.seq, found_seq }
-}
-
-fn verify(record: &Record, head: &Head) -> Result<(), RecoveryError> {
+fn apply(
+    record: &Record,
+    commands: Vec<Stamped>,
+    exchange: &mut Exchange,
+    batch: &mut Batch,
+) -> Result<(), RecoveryError> {
     let damaged = |problem| damaged(record, problem);
-    if !record.is_intact() {
-        return Err(damaged("a wrong checksum"));
-    }
-    if !record.follows(head) {
-        return Err(damaged("a break in the chain"));
-    }
-    if record.rules_version != RULES_VERSION {
-        let Record { first_seq, last_seq, rules_version, .. } = *record;
-        return Err(RecoveryError::OtherRules { first_seq, last_seq, rules_version });
-    }
-    Ok(())
-}
-
-fn apply(record: &Record, exchange: &mut Exchange, batch: &mut Batch) -> Result<(), RecoveryError> {
-    let damaged = |problem| damaged(record, problem);
-    let commands = decode_commands(&record.commands);
-    let commands = commands.ok_or_else(|| damaged("a command that cannot be read"))?;
     batch.clear();
     let mut commands = commands.into_iter();
     while let Some(next) = commands.as_slice().chunks(LOOK_AHEAD_MAX).next() {

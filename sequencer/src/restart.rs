@@ -4,7 +4,8 @@ use gavel_protocol::RULES_VERSION;
 
 use crate::journal::{Head, Journal, JournalReader, Through};
 use crate::publish::Consumer;
-use crate::recovery::{RecoveryError, Replayed, Replayer, replay_from};
+use crate::recovery::{RecoveryError, Replayed, Replayer};
+use crate::replay::replay_from;
 use crate::snapshots::{Saved, Snapshots, SnapshotsError};
 
 /// Brings an exchange and its consumer to the end of a journal, which has ended with `noted` or went on

@@ -181,7 +181,7 @@ impl Work {
                     noted_seq: until,
                     found_seq: replayer.head().seq,
                 })?;
-                replayer.apply(&record)?;
+                replayer.apply(record)?;
                 consumer.published(replayer.batch());
             }
             Ok::<Replayer, RecoveryError>(replayer)

@@ -234,7 +234,7 @@ fn in_order_of_happening(records: &[Record], wanted: &[&str]) -> Vec<String> {
     let mut replayer = gavel_sequencer::Replayer::default();
     let mut found = Vec::new();
     for record in records {
-        replayer.apply(record).unwrap();
+        replayer.apply(record.clone()).unwrap();
         let events = replayer.batch().events.iter().map(gavel_sequencer::audit::event_text);
         found.extend(events.filter(|text| wanted.contains(&text.as_str())));
     }

@@ -20,6 +20,6 @@ fn a_record_that_leaves_out_what_was_due_is_refused() {
         encode_command(&Stamped { seq: last_seq, ..stamped.clone() }, &mut commands);
     }
     let record = Record::following(&Head::EMPTY, last_seq, commands, Digest::new([0; 32]));
-    let refused = Replayer::default().apply(&record).unwrap_err();
+    let refused = Replayer::default().apply(record).unwrap_err();
     assert!(matches!(refused, RecoveryError::Damaged { .. }), "{refused}");
 }

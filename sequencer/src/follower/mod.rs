@@ -162,7 +162,7 @@ impl<P: Product> Follower<P> {
             if seq == 0 && record.first_seq > 1 {
                 return Err(RecoveryError::HistoryGone { first_seq: record.first_seq }.into());
             }
-            self.replayer.apply(&record)?;
+            self.replayer.apply(record)?;
             self.curtain.pass(self.replayer.batch(), &mut self.product);
             if was_kept {
                 // The replayer needs it to go on.

@@ -22,10 +22,10 @@ pub(super) fn check_record(input: &[u8]) -> Verdict {
 
     let last_seq = commands.last().map_or(0, |stamped| stamped.seq);
     let record = |hash| Record::following(&Head::EMPTY, last_seq, input.to_vec(), hash);
-    match Replayer::default().apply(&record(Digest::new([0; 32]))) {
+    match Replayer::default().apply(record(Digest::new([0; 32]))) {
         Err(RecoveryError::Diverged { found, .. }) => {
             let mut replayer = Replayer::default();
-            replayer.apply(&record(found)).expect("it has the same effects again");
+            replayer.apply(record(found)).expect("it has the same effects again");
             assert_eq!(replayer.exchange().trial_balance(), 0, "the ledger is balanced");
             Verdict::Read
         }
