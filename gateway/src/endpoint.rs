@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use gavel_protocol::CloseReason;
-use gavel_sequencer::Inbox;
 use gavel_sequencer::audit::LatestHead;
 use gavel_sequencer::projection::StreamHistory;
+use gavel_sequencer::{Inbox, Status};
 use object_store::ObjectStore;
 use quinn::{
     AckFrequencyConfig, AsyncUdpSocket, Endpoint, EndpointConfig, IdleTimeout, Incoming, Runtime,
@@ -45,6 +45,8 @@ pub struct GatewayConfig {
     pub commands_per_second: u32,
     /// Bytes of blobs that one agent may store.
     pub blob_bytes_per_agent: u64,
+    /// What is to be read of the sequencer: whether it waits for its journal.
+    pub status: Arc<Status>,
     /// Where to find the newest head of the audit log, if one is kept.
     pub audit: Option<LatestHead>,
     /// What has older events of streams than memory, if a projection is kept.
@@ -102,6 +104,7 @@ impl GatewayConfig {
             connections_max: CONNECTIONS_MAX,
             commands_per_second: COMMANDS_PER_SECOND,
             blob_bytes_per_agent: BLOB_BYTES_PER_AGENT,
+            status: Arc::default(),
             audit: None,
             history: None,
         }
@@ -135,7 +138,8 @@ impl Gateway {
         let listener = TcpListener::bind(addr).await.map_err(http)?;
         let http_addr = listener.local_addr().map_err(http)?;
 
-        let router = http::router(Arc::clone(&fan_out), fan_out.metrics.registry(), config.audit);
+        let registry = fan_out.metrics.registry();
+        let router = http::router(Arc::clone(&fan_out), registry, config.status, config.audit);
         let verifier = Verifier::start(&inbox, &fan_out).map_err(GatewayError::Verifier)?;
         let edge = Arc::new(Edge {
             verifier: Arc::new(verifier),

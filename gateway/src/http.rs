@@ -8,16 +8,19 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use gavel_sequencer::Status;
 use gavel_sequencer::audit::LatestHead;
 use prometheus_client::registry::Registry;
 
 use crate::fan_out::FanOut;
+use crate::limits::JOURNAL_WAIT_MAX;
 use crate::metrics::render;
 
 #[derive(Clone)]
 struct Sources {
     fan_out: Arc<FanOut>,
     registry: Arc<Registry>,
+    status: Arc<Status>,
     audit: Option<LatestHead>,
 }
 
@@ -25,18 +28,21 @@ struct Sources {
 pub(crate) fn router(
     fan_out: Arc<FanOut>,
     registry: Registry,
+    status: Arc<Status>,
     audit: Option<LatestHead>,
 ) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
         .route("/audit/head", get(audit_head))
-        .with_state(Sources { fan_out, registry: Arc::new(registry), audit })
+        .with_state(Sources { fan_out, registry: Arc::new(registry), status, audit })
 }
 
 async fn healthz(State(sources): State<Sources>) -> Response {
     let (status, body) = if sources.fan_out.has_journal_failed() {
         (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"journal_failed"}"#)
+    } else if sources.status.journal_waiting() > JOURNAL_WAIT_MAX {
+        (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"journal_waiting"}"#)
     } else {
         (StatusCode::OK, r#"{"status":"ok"}"#)
     };
@@ -45,6 +51,8 @@ async fn healthz(State(sources): State<Sources>) -> Response {
 
 async fn metrics(State(sources): State<Sources>) -> Response {
     const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let waiting = sources.status.journal_waiting().as_secs();
+    sources.fan_out.metrics.journal_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     match render(&sources.registry) {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

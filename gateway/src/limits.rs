@@ -53,6 +53,9 @@ pub const SUBSCRIPTIONS_PER_SESSION_MAX: usize = 64;
 /// Past events that one stream keeps for subscribers that come back.
 pub const EVENTS_PER_STREAM_KEPT: usize = 1_024;
 
+/// How long the journal may take for a commit before the exchange says of itself that it waits for it.
+pub const JOURNAL_WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// Past events that are read from the projection at one time.
 pub const EVENTS_PER_PAGE_MAX: usize = 1_024;
 

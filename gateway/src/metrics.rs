@@ -24,6 +24,8 @@ pub(crate) struct Metrics {
     pub sessions: Gauge,
     pub connections: Gauge,
     pub journal_failed: Gauge,
+    /// Set when it is asked for.
+    pub journal_waiting: Gauge,
     closed: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
@@ -70,6 +72,11 @@ impl Metrics {
             ("sessions", "Sessions, with or without a connection", &self.sessions),
             ("connections", "Connections, logged on or not", &self.connections),
             ("journal_failed", "1 once the journal cannot commit any more", &self.journal_failed),
+            (
+                "journal_waiting_seconds",
+                "For how long the commit that is under way has been, in whole seconds",
+                &self.journal_waiting,
+            ),
         ] {
             registry.register(name, help, gauge.clone());
         }

@@ -12,8 +12,8 @@ use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 use gavel_client::{Client, Config, Fingerprint, Trust};
 use gavel_protocol::{AgentId, PublicKey};
-use gavel_sequencer::Snapshots;
 use gavel_sequencer::audit::{AuditConfig, Secret};
+use gavel_sequencer::{Note, Snapshots};
 use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,13 @@ impl DataDir {
         self.root.join("alive")
     }
 
+    /// Returns what that file says.
+    pub fn last_note(&self) -> anyhow::Result<Note> {
+        let path = self.alive();
+        let note = gavel_sequencer::last_note(&path);
+        note.with_context(|| format!("cannot read the note {}", path.display()))
+    }
+
     /// Returns the file of requests that broke the exchange.
     pub fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
@@ -113,7 +120,7 @@ impl DataDir {
 
     /// Returns the key of a name, and makes one if there is none.
     pub fn key_or_new(&self, name: &str) -> anyhow::Result<SigningKey> {
-        if self.key_file(name)?.exists() { self.key(name) } else { self.new_key(name) }
+        if self.has_key(name)? { self.key(name) } else { self.new_key(name) }
     }
 
     /// Returns the key of a name.
@@ -152,16 +159,38 @@ impl DataDir {
         Ok(SigningKey::from_bytes(&new_secret(&path)?))
     }
 
-    /// Returns what the audit log is kept with. Its key and its secret are made if there are none: files
+    /// Returns whether there is a key of a name.
+    pub fn has_key(&self, name: &str) -> anyhow::Result<bool> {
+        Ok(self.key_file(name)?.exists())
+    }
+
+    /// Returns what the audit log is kept with. Its key and its secret are made if there is no log yet: files
     /// of their own, readable by their owner only.
     pub fn audit(&self) -> anyhow::Result<AuditConfig> {
         let folder = self.folder("audit")?;
-        let secret = |file| secret_or_new(&folder.join(file));
+        let has_log = self.has_audit();
+        let secret = |file| {
+            let path = folder.join(file);
+            if has_log && !path.exists() {
+                bail!(
+                    "{} is gone: without it the audit log cannot be gone on with. Restore it from a \
+                     backup; or move {} away to begin another log, with another key",
+                    path.display(),
+                    folder.display()
+                );
+            }
+            secret_or_new(&path)
+        };
         Ok(AuditConfig {
             path: self.audit_store(),
             key: SigningKey::from_bytes(&secret(AUDIT_KEY)?),
             secret: Secret::new(secret(AUDIT_SECRET)?),
         })
+    }
+
+    /// Returns whether an audit log was kept here.
+    pub fn has_audit(&self) -> bool {
+        self.audit_store().exists()
     }
 
     /// Returns the audit log's store.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 
+use gavel_sequencer::error_text;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -42,9 +43,10 @@ impl Output {
 
     /// Writes an error with its causes.
     pub fn error(&self, error: &anyhow::Error) {
-        drop(writeln!(io::stderr(), "error: {error:#}"));
+        let error = error_text(error.as_ref());
+        drop(writeln!(io::stderr(), "error: {error}"));
         if self.json {
-            self.line(serde_json::json!({ "error": format!("{error:#}") }));
+            self.line(serde_json::json!({ "error": error }));
         }
     }
 }

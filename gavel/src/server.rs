@@ -13,7 +13,7 @@ use gavel_protocol::{
     Settings,
 };
 use gavel_sequencer::audit::Notary;
-use gavel_sequencer::journal::{Ack, Head, JournalPlace};
+use gavel_sequencer::journal::{Ack, Head, Journal as _, JournalError, JournalPlace};
 use gavel_sequencer::projection::{ProjectionPlace, Projector};
 use gavel_sequencer::{
     Auditor, Inbox, Layout, Sequencer, SequencerConfig, SnapshotConfig, Status, Submission,
@@ -80,6 +80,10 @@ impl Server {
         let ServerConfig { ack, audit, certificate, layout, solvers, keep, .. } = config;
         let ServerConfig { name, settings, .. } = config;
         data.make()?;
+        if let Some(place) = &projection {
+            Projector::check(place).await?;
+        }
+        check_operator(&data, &journal_place).await?;
         let journal = journal_place.open_acking(ack).await?;
         if journal.head() == Head::EMPTY && data.whereabouts().is_ok() {
             bail!(
@@ -97,8 +101,9 @@ impl Server {
         };
         let audit = audit.then(|| data.audit()).transpose()?;
         let (inbox, fan_out) = (Inbox::new(), FanOut::new());
-        // Projector and notary make everything again from the first command.
-        let keep_history = projection.is_some() || audit.is_some();
+        // Projector and notary make everything again from the first command. A log that is not kept now could
+        // otherwise not be gone on with later.
+        let keep_history = projection.is_some() || data.has_audit() || audit.is_some();
         let snapshots = keep.map(|keep| SnapshotConfig {
             keep_history: keep_history || keep.keep_history,
             ..snapshots(&data, keep)
@@ -126,6 +131,7 @@ impl Server {
         let config = GatewayConfig {
             quic_addr: quic.unwrap_or_else(default_quic),
             http_addr: http.unwrap_or_else(default_http),
+            status: sequencer.status(),
             audit: notary.as_ref().map(Notary::latest_head),
             history: projector.as_ref().map(Projector::history),
             ..GatewayConfig::new(identity)
@@ -175,6 +181,12 @@ impl Server {
             stopped.context("the notary is stuck")?;
         }
         let exchange = exchange.context("the core has stopped by itself")?;
+        if status.has_failed() {
+            bail!(
+                "the journal has failed; nothing was acknowledged since, and what was acknowledged before is \
+                 in it"
+            );
+        }
         if status.has_diverged() {
             bail!(
                 "a replay of the journal comes to something else than what was served; see the log, \
@@ -183,6 +195,28 @@ impl Server {
         }
         Ok(exchange)
     }
+}
+
+/// Checks that the operator's key is here, unless the exchange is founded now. Nobody else's journal is taken over.
+async fn check_operator(data: &DataDir, place: &JournalPlace) -> anyhow::Result<()> {
+    if data.has_key(OPERATOR)? {
+        return Ok(());
+    }
+    let journal = match place.open_to_read().await {
+        Ok(journal) => journal,
+        Err(JournalError::NotThere { .. } | JournalError::NoJournal { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let is_empty = journal.head() == Head::EMPTY;
+    journal.close().await?;
+    if !is_empty {
+        bail!(
+            "an exchange has kept this journal, but {} has no key of its operator: use the --data \
+             directory that it ran in, or a copy or a restored backup of that",
+            data.root().display()
+        );
+    }
+    Ok(())
 }
 
 /// Returns how snapshots are made.

@@ -43,6 +43,8 @@ fn a_backup_of_an_exchange_under_load_is_restored_and_goes_on() {
     let (data, folder) = (served.data(), tempfile::tempdir().unwrap());
     let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (copy, again) = (place("copy"), place("again"));
+    let aside = "ab".repeat(32) + "\n";
+    fs::write(served.path().join("quarantine"), &aside).unwrap();
     let mut backup = serde_json::Value::Null;
     under_load(&data, 4, || {
         let made = gavel(&["backup", "--data", &data, "--to", &copy, "--json"]);
@@ -64,10 +66,12 @@ fn a_backup_of_an_exchange_under_load_is_restored_and_goes_on() {
         assert_eq!(restored[key], backup[key], "{key}");
     }
     assert!(!Path::new(&again).join("backup.json").exists());
+    let kept_aside = fs::read_to_string(Path::new(&again).join("quarantine")).unwrap();
+    assert_eq!(kept_aside, aside, "what broke the exchange is refused there, too");
     assert_eq!(verify(&again, &[])["seq"].as_u64(), Some(seq));
 
     // It serves, and trading goes on with the keys that were in it.
-    let mut served = Served::start_in(folder, "again");
+    let mut served = Served::start_in(folder, "again", &[]);
     under_load(&served.data(), 2, || ());
     served.stop();
     assert!(verify(&again, &[])["seq"].as_u64().unwrap() > seq);

@@ -39,12 +39,17 @@ fn an_exchange_serves_from_a_server_and_is_the_same_after_a_crash() {
         assert!(replayed.contains(event), "{event}: {replayed}");
     }
 
-    let second = tempfile::tempdir().unwrap();
-    let second = second.path().to_str().unwrap();
+    let (copy, other) = (served.copy(), tempfile::tempdir().unwrap());
+    let second = copy.path().join("data");
+    let second = second.to_str().unwrap();
     let refused = gavel(&[["up", "--data", second].as_slice(), &journal].concat());
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(said.contains("in use by another exchange"), "{said}");
+    // A directory that the exchange never ran in does not even ask for it.
+    let other = other.path().to_str().unwrap();
+    let refused = fails(&[["up", "--data", other].as_slice(), &journal].concat());
+    assert!(refused.contains("no key of its operator"), "{refused}");
     served.stop();
 
     database.query("UPDATE gavel_journal.record SET commands = checksum WHERE first_seq = 1");
@@ -60,7 +65,7 @@ fn an_exchange_whose_journal_was_taken_over_ends() {
     let mut first = Served::start_with(&["--journal", &url]);
     // Its session is lost, and somebody else is faster.
     database.end_sessions();
-    let mut second = Served::start_with(&["--journal", &url]);
+    let mut second = Served::start_in(first.copy(), "data", &["--journal", &url]);
     assert!(!gavel(&["list", "ocr", "--data", &first.data()]).status.success());
     assert_eq!(first.ended(), Some(1));
     second.stop();

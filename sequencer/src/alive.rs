@@ -1,10 +1,11 @@
 //! The note that says when the exchange was last alive, so that quiet hours before a crash do not
 //! count as an outage, and where its journal ended then, so that nobody takes a shorter one for whole.
 //!
-//! It is written beside the journal once a second and not synchronised: losing it with the power
-//! makes the outage look longer, never shorter than it was, and checks less of the journal.
+//! It is written once a second, to a file beside it that then takes its place: a note that is there is a whole
+//! one, or somebody has damaged it, and then nobody goes on without it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -61,9 +62,20 @@ impl Drop for Alive {
     }
 }
 
-/// Returns what was noted last, if there is a note that can be read.
-pub fn last_note(path: &Path) -> Option<Note> {
-    let text = fs::read_to_string(path).ok()?;
+/// Returns what was noted last; nothing before there was a note.
+///
+/// # Errors
+///
+/// If it cannot be read, or is none.
+pub fn last_note(path: &Path) -> io::Result<Note> {
+    match fs::read_to_string(path) {
+        Ok(text) => parsed(&text).ok_or_else(|| io::ErrorKind::InvalidData.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Note::default()),
+        Err(error) => Err(error),
+    }
+}
+
+fn parsed(text: &str) -> Option<Note> {
     let mut words = text.split_whitespace();
     let alive_at = words.next()?.parse().ok()?;
     let seq = words.next()?.parse().ok()?;
@@ -75,9 +87,18 @@ pub fn last_note(path: &Path) -> Option<Note> {
 fn note(path: &Path, status: &Status) {
     // Read before the clock: whoever was alive then had committed this.
     let Head { seq, chain } = status.head();
-    if let Err(error) = fs::write(path, format!("{} {seq} {chain} end\n", wall_clock())) {
+    if let Err(error) = replace(path, &format!("{} {seq} {chain} end\n", wall_clock())) {
         tracing::warn!(%error, "cannot note that the exchange is alive");
     }
+}
+
+/// Replaces a file by a whole one, whatever happens.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = File::create(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_data()?;
+    fs::rename(beside, path)
 }
 
 #[cfg(test)]
@@ -88,7 +109,7 @@ mod tests {
     fn the_note_is_there_when_it_ends() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("alive");
-        assert_eq!(last_note(&path), None);
+        assert_eq!(last_note(&path).unwrap(), Note::default());
         let (before, status) = (wall_clock(), Arc::new(Status::default()));
         let head = Head { seq: 7, chain: Digest::new([9; 32]) };
         status.set_durable(head);
@@ -99,7 +120,7 @@ mod tests {
         let whole = fs::read_to_string(&path).unwrap();
         for end in 0..whole.len() - "\n".len() {
             fs::write(&path, &whole[..end]).unwrap();
-            assert_eq!(last_note(&path), None, "a note that was cut off after {end} bytes");
+            assert!(last_note(&path).is_err(), "a note that was cut off after {end} bytes");
         }
     }
 }

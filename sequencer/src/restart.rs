@@ -2,6 +2,7 @@
 
 use gavel_protocol::RULES_VERSION;
 
+use crate::error_text::error_text;
 use crate::journal::{Head, Journal, JournalReader, Through};
 use crate::publish::Consumer;
 use crate::recovery::{RecoveryError, Replayed, Replayer};
@@ -76,7 +77,7 @@ pub(crate) async fn newest(
         match continued(journal, snapshots, seq, consumer).await? {
             Ok(replayer) => return Ok(replayer),
             Err(error) => {
-                tracing::warn!(seq, error = %text(&error), "a snapshot is passed over");
+                tracing::warn!(seq, error = %error_text(&error), "a snapshot is passed over");
                 wrong.get_or_insert(error);
             }
         }
@@ -137,15 +138,4 @@ async fn goes_on_from(
     }
     let next = journal.read_after(saved.head.seq).await?;
     Ok(next.is_none_or(|record| record.is_upgrade()))
-}
-
-/// Writes an error with its causes.
-pub(crate) fn text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

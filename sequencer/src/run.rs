@@ -63,6 +63,13 @@ pub enum StartError {
     /// The journal cannot be replayed.
     #[error("cannot recover")]
     Recovering(#[from] RecoveryError),
+    /// The note cannot be read that says where the journal has ended.
+    #[error(
+        "cannot read the note `alive` of the data directory, which says where the journal has ended: without \
+         it nobody would see that the end is missing. Restore the directory from a backup; or run `gavel \
+         verify --acks` against what clients were told, and then delete the note"
+    )]
+    Note(#[source] std::io::Error),
     /// What is kept aside cannot be read.
     #[error("cannot read the requests that broke the exchange; mend the file, or delete it")]
     Quarantine(#[source] std::io::Error),
@@ -78,6 +85,8 @@ pub struct Status {
     /// Where the journal ends.
     head: Mutex<Head>,
     pub(crate) journal_lag_ns: AtomicU64,
+    /// Since when the commit that is under way is, if one is.
+    committing_since: Mutex<Option<Instant>>,
     pub(crate) failed: AtomicBool,
     /// Wakes all who wait when there is more that is durable.
     pub(crate) more: Notify,
@@ -121,6 +130,18 @@ impl Status {
     /// Returns how long the last batch took from its place in the order to durability.
     pub fn journal_lag(&self) -> Duration {
         Duration::from_nanos(self.journal_lag_ns.load(Ordering::Relaxed))
+    }
+
+    /// Notes that a commit begins now, or that none is under way.
+    pub(crate) fn set_committing(&self, is_committing: bool) {
+        let since = is_committing.then(Instant::now);
+        *self.committing_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// Returns for how long the journal has not answered: since the commit began that is under way.
+    pub fn journal_waiting(&self) -> Duration {
+        let since = *self.committing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Returns whether the journal has failed.
@@ -208,7 +229,8 @@ impl Sequencer {
         inbox: Inbox,
         consumer: Arc<dyn Consumer>,
     ) -> Result<Self, StartError> {
-        let note = config.alive.as_deref().and_then(last_note).unwrap_or_default();
+        let note = config.alive.as_deref().map(last_note).transpose();
+        let note = note.map_err(StartError::Note)?.unwrap_or_default();
         let snapshots = config.snapshots.as_ref().map(|config| Snapshots::new(&config.folder));
         let recovered = recover(&mut journal, note.head, snapshots.as_ref(), &*consumer);
         let recovered = recovered.await?;

@@ -13,10 +13,11 @@ use std::thread::{self, JoinHandle};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use tokio::runtime::Runtime;
 
+use crate::error_text::error_text;
 use crate::journal::{Journal, JournalReader};
 use crate::publish::Consumer;
 use crate::recovery::{RecoveryError, Replayer};
-use crate::restart::{newest, text};
+use crate::restart::newest;
 use crate::run::{Audit, Status};
 use crate::snapshots::{Saved, Snapshots};
 
@@ -133,7 +134,7 @@ impl Work {
         self.answer(asked);
         let Self { reader, runtime, .. } = self;
         if let Err(error) = runtime.block_on(reader.close()) {
-            tracing::debug!(error = %text(&error), "the journal's file is put in order later");
+            tracing::debug!(error = %error_text(&error), "the journal's file is put in order later");
         }
     }
 
@@ -160,7 +161,7 @@ impl Work {
 
     fn report(&self, error: &RecoveryError) {
         let diverged = matches!(error, RecoveryError::Diverged { .. });
-        let error = text(error);
+        let error = error_text(error);
         if diverged {
             self.status.set_diverged();
             tracing::error!(error, "what was served does not follow from the journal");

@@ -8,10 +8,10 @@ use crossbeam::channel::{Receiver, Sender};
 use tokio::runtime::Runtime;
 
 use crate::batch::Batch;
+use crate::error_text::error_text;
 use crate::journal::{Condenser, Head, Journal, JournalError, Record, encode_command};
 use crate::limits::BATCHES_IN_FLIGHT_MAX;
 use crate::publish::Consumer;
-use crate::restart::text;
 use crate::run::Status;
 use crate::shadow::Shadow;
 
@@ -107,7 +107,10 @@ impl<J: Journal> Writer<J> {
             group.push(first);
             group.extend(self.sealed.try_iter().take(BATCHES_IN_FLIGHT_MAX - 1));
             let batches = group.iter().map(|sealed| &sealed.batch);
-            if let Err(error) = runtime.block_on(self.committer.commit(batches)) {
+            self.status.set_committing(true);
+            let committed = runtime.block_on(self.committer.commit(batches));
+            self.status.set_committing(false);
+            if let Err(error) = committed {
                 self.fail(&error);
                 return;
             }
@@ -121,7 +124,7 @@ impl<J: Journal> Writer<J> {
         }
         self.finish_shadow(runtime);
         if let Err(error) = runtime.block_on(self.committer.close()) {
-            tracing::warn!(error = %text(&error), "what is in the journal is durable all the same");
+            tracing::warn!(error = %error_text(&error), "what is in the journal is durable all the same");
         }
     }
 
@@ -134,7 +137,7 @@ impl<J: Journal> Writer<J> {
             Ok(true) => {}
             Ok(false) => shadow.truncated_to(seq),
             Err(error) => {
-                tracing::warn!(error = %text(&error), "old records stay for now");
+                tracing::warn!(error = %error_text(&error), "old records stay for now");
                 shadow.truncated_to(seq);
             }
         }
@@ -148,7 +151,7 @@ impl<J: Journal> Writer<J> {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
-                    return tracing::warn!(error = %text(&error), "old records stay for now");
+                    return tracing::warn!(error = %error_text(&error), "old records stay for now");
                 }
             }
         }
@@ -167,7 +170,7 @@ impl<J: Journal> Writer<J> {
 
     /// Nothing is acknowledged from here on.
     fn fail(&self, error: &JournalError) {
-        tracing::error!(error = %text(error), "the journal cannot commit: nothing is acknowledged");
+        tracing::error!(error = %error_text(error), "the journal cannot commit: nothing is acknowledged");
         self.status.failed.store(true, Ordering::Release);
         self.consumer.journal_failed();
         if matches!(error, JournalError::Superseded { .. }) {

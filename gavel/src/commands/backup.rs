@@ -13,7 +13,7 @@ use gavel_sequencer::audit::AuditReader;
 use gavel_sequencer::journal::{
     Head, Journal as _, JournalReader as _, SqliteJournal, SqliteReader,
 };
-use gavel_sequencer::{Audit, Snapshots, SnapshotsError, last_note, recover};
+use gavel_sequencer::{Audit, Snapshots, SnapshotsError, recover};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -117,9 +117,12 @@ async fn copy_all(data: &DataDir, copy: &DataDir) -> anyhow::Result<()> {
     for folder in ["keys", "tls"] {
         copy_folder(&data.root().join(folder), &copy.root().join(folder), &everything)?;
     }
-    for file in [data.alive(), data.whereabouts_file()] {
+    for file in [data.alive(), data.whereabouts_file(), data.quarantine()] {
         let name = file.file_name().expect("a data directory names its files");
-        copy_file(&file, &copy.root().join(name))?;
+        // Nothing was ever kept aside.
+        if file.exists() || file != data.quarantine() {
+            copy_file(&file, &copy.root().join(name))?;
+        }
     }
     copy_audit(data, copy).await?;
     let copied = copy_snapshots(&data.snapshots(), &copy.snapshots())?;
@@ -133,8 +136,17 @@ async fn copy_all(data: &DataDir, copy: &DataDir) -> anyhow::Result<()> {
     for seq in copied.iter().filter(|seq| **seq + 1 < first) {
         fs::remove_file(copy.snapshots().path(*seq)).context("cannot delete a snapshot")?;
     }
+    if first > 1 && copied.is_empty() {
+        bail!(
+            "the journal begins with command {first}, and no snapshot of what was before it can be read: \
+             this directory cannot be gone on with, and a copy of it could not be either"
+        );
+    }
     if first > 1 && copied.iter().all(|seq| *seq + 1 < first) {
-        bail!("the exchange has made snapshots faster than they could be copied: try again");
+        bail!(
+            "the exchange has made snapshots faster than they could be copied: delete {} and try again",
+            copy.root().display()
+        );
     }
     // What is still being written has a `#` in its name.
     let finished = |name: &str| !name.contains('#');
@@ -178,7 +190,7 @@ fn copy_snapshots(from: &Snapshots, to: &Snapshots) -> anyhow::Result<Vec<u64>> 
 
 /// Brings a copy to its end, as a start would, and leaves it as it was.
 async fn verified(data: &DataDir, noted: Head) -> anyhow::Result<(Head, Audit)> {
-    let last = last_note(&data.alive()).unwrap_or_default().head;
+    let last = data.last_note()?.head;
     let noted = if last.seq > noted.seq { last } else { noted };
     let mut journal = SqliteJournal::open(&data.journal()).await?;
     let recovered = recover(&mut journal, noted, Some(&data.snapshots()), &*FanOut::new()).await?;

@@ -2,7 +2,7 @@
 
 use gavel_gateway::FanOut;
 use gavel_sequencer::journal::Journal as _;
-use gavel_sequencer::{last_note, make_snapshot};
+use gavel_sequencer::make_snapshot;
 use serde_json::json;
 
 use crate::Exit;
@@ -25,7 +25,7 @@ async fn list(args: &SnapshotArgs, output: &Output) -> anyhow::Result<Exit> {
         // Whoever becomes the writer of an empty database makes a journal there.
         place.open_to_read().await?.close().await?;
         let mut journal = place.open().await?;
-        let noted = last_note(&data.alive()).unwrap_or_default().head;
+        let noted = data.last_note()?.head;
         make_snapshot(&mut journal, noted, &snapshots, &*FanOut::new()).await?;
         journal.close().await?;
     }

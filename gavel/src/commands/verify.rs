@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use gavel_gateway::FanOut;
 use gavel_sequencer::journal::JournalError;
 use gavel_sequencer::{
-    Audit, Consumer as _, RecoveryError, Replayer, Saved, Snapshots, SnapshotsError, last_note,
+    Audit, Consumer as _, RecoveryError, Replayer, Saved, Snapshots, SnapshotsError, error_text,
     replay_from, start_at,
 };
 use gavel_simulator::load::{Ack, read_acks};
@@ -55,7 +55,10 @@ async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
         bail!("acknowledgements can only be looked for in a whole journal, from its first command");
     }
     let (mut awards, mut checks) = (Awards::default(), Checks::new(snapshots, from)?);
-    let noted = last_note(&data.alive()).unwrap_or_default().head;
+    let noted = match data.last_note() {
+        Ok(note) => note.head,
+        Err(error) => return Ok(not_verified(&error, output)),
+    };
     let replayed = replay_from(start, &mut journal, noted, |replayer| {
         kept.add(replayer.batch());
         awards.add(replayer.batch());
@@ -178,7 +181,7 @@ impl Checks {
 
 /// Says that the journal is not what it was.
 fn not_verified(error: &anyhow::Error, output: &Output) -> Exit {
-    let problem = format!("{error:#}");
+    let problem = error_text(error.as_ref());
     output.summary(&problem, &json!({ "verified": false, "problem": problem }));
     Exit::NotVerified
 }

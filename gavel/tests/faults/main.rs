@@ -18,14 +18,21 @@ mod server;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use load::{Load, from_outside, is_healthy, page, random, verify};
+use load::{Load, from_outside, has_given_up, page, random, verify};
 use process::{Served, gavel, json};
 use rand::RngExt as _;
+use sqlx::Connection as _;
 
 #[test]
 fn kills_at_random_moments_lose_nothing_that_was_acknowledged() {
     let kills = from_outside("GAVEL_KILLS", 3);
-    let (mut served, mut random) = (Served::start_with(&["--keep-history"]), random());
+    let (folder, mut random) = (tempfile::tempdir().unwrap(), random());
+    let place = |name: &str| format!("sqlite://{}", folder.path().join(name).display());
+    let followed = place("followed.sqlite");
+    // Each start goes on from a snapshot, and so do the tables and the audit log.
+    let snapshots = ["--keep-history", "--snapshot-every", "300", "--keep-snapshots", "3"];
+    let beside = ["--audit", "--projection", &followed];
+    let mut served = Served::start_with(&[snapshots.as_slice(), &beside].concat());
     let mut load = Load::start(&served);
     for _ in 0..kills {
         load.wait_for(&served, random.random_range(0..128));
@@ -35,6 +42,54 @@ fn kills_at_random_moments_lose_nothing_that_was_acknowledged() {
     load.wait_for(&served, 1);
     served.kill();
     verify(&served, &load, &[], &format!("{kills} kills"));
+    check_what_follows(&served, [&followed, &place("at_once.sqlite")]);
+}
+
+/// Checks that tables and audit log are what they are when they are made at once.
+fn check_what_follows(served: &Served, [followed, at_once]: [&str; 2]) {
+    let data = served.data();
+    let summary = |args: &[&str]| {
+        let output = gavel(&[args, &["--data", &data, "--json"]].concat());
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        json(&output)
+    };
+    let projected = |place: &str| summary(&["project", "--projection", place]);
+    assert_eq!(projected(followed), projected(at_once));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let differing = runtime.block_on(differing_tables(followed, at_once));
+    assert!(differing.is_empty(), "{differing:?}");
+    let built = summary(&["audit", "build"]);
+    assert_eq!(summary(&["audit", "build", "--rebuild"]), built);
+}
+
+/// Returns the tables of which a projection has other rows than another one.
+async fn differing_tables(one: &str, other: &str) -> Vec<String> {
+    let mut connection = sqlx::SqliteConnection::connect(one).await.unwrap();
+    let other = other.strip_prefix("sqlite://").unwrap();
+    let attach = sqlx::query("ATTACH ?1 AS other").bind(other);
+    attach.execute(&mut connection).await.unwrap();
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut connection).await.unwrap();
+    assert!(tables.len() > 10, "{tables:?}");
+    let mut differing = Vec::new();
+    for table in tables {
+        let rows = |from: &str, without: &str| {
+            format!(
+                "SELECT * FROM (SELECT * FROM {from}.{table} EXCEPT SELECT * FROM {without}.{table})"
+            )
+        };
+        let both = format!(
+            "SELECT count(*) FROM ({} UNION ALL {})",
+            rows("main", "other"),
+            rows("other", "main")
+        );
+        let count: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(both)).fetch_one(&mut connection).await.unwrap();
+        if count != 0 {
+            differing.push(table);
+        }
+    }
+    differing
 }
 
 /// Builds what makes the disk fail, beside the tests' own outputs.
@@ -59,7 +114,7 @@ fn a_disk_that_fails(kind: &str, fault: &str) {
     load.wait_for(&served, 50);
     std::fs::write(&switch, kind).unwrap();
     // It says so, and acknowledges nothing any more.
-    while is_healthy(&served) {}
+    while !has_given_up(&served) {}
     let stands_still = (0..SETTLES_MAX).any(|_| {
         let acknowledged = load.acknowledged();
         for _ in 0..50 {

@@ -3,7 +3,7 @@
 
 use rand::RngExt as _;
 
-use crate::load::{Load, from_outside, is_healthy, random, verify};
+use crate::load::{Load, from_outside, has_given_up, page, random, verify};
 use crate::postgres::Cluster;
 use crate::process::Served;
 
@@ -22,10 +22,19 @@ fn a_server_that_crashes_again_and_again_loses_nothing() {
         database.cluster.crash();
         database.cluster.start_again();
         load.wait_for(&served, 1);
+        // And now and then it is killed itself, in the middle of something.
+        if random.random_bool(0.5) {
+            load.wait_for(&served, random.random_range(1..=128));
+            served.kill();
+            served.start_again();
+            load.wait_for(&served, 1);
+        }
     }
     for _ in 0..outages {
         database.cluster.crash();
-        while is_healthy(&served) {}
+        // First it waits, and says so.
+        while !page(&served, "/healthz").is_some_and(|page| page.contains("journal_waiting")) {}
+        while !has_given_up(&served) {}
         served.kill();
         database.cluster.start_again();
         served.start_again();

@@ -76,9 +76,18 @@ impl Served {
     }
 
     /// Starts an exchange in a data directory that is in a folder already.
-    pub fn start_in(folder: TempDir, data: &str) -> Self {
+    pub fn start_in(folder: TempDir, data: &str, more: &[&str]) -> Self {
         let data = folder.path().join(data);
-        Self::start_at(folder, data, ANY_PORT, &[], &[])
+        Self::start_at(folder, data, ANY_PORT, more, &[])
+    }
+
+    /// Copies the data directory, as one who wants to go on elsewhere does.
+    pub fn copy(&self) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let mut copy = Command::new("cp");
+        copy.arg("-r").arg(self.path()).arg(folder.path().join("data"));
+        assert!(copy.status().unwrap().success());
+        folder
     }
 
     fn start_at(
@@ -123,6 +132,13 @@ impl Served {
     pub fn start_again(&mut self) {
         let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
         (self.child, self.quic, self.http) = up(&self.data, &self.quic, &more, &[]);
+    }
+
+    /// Starts one that has ended again, with other further arguments.
+    pub fn start_again_with(mut ended: Self, more: &[&str]) -> Self {
+        ended.more = more.iter().map(|argument| String::from(*argument)).collect();
+        ended.start_again();
+        ended
     }
 
     /// Waits until it has ended by itself, and returns with which exit code.

@@ -236,6 +236,10 @@ impl Product for Leaves {
         Ok(Some(cursor))
     }
 
+    fn is_empty(&self) -> bool {
+        self.received.is_empty()
+    }
+
     fn is_full(&self) -> bool {
         self.received.len() >= AUDIT_LEAVES_MAX
     }

@@ -18,10 +18,10 @@ use std::time::Duration;
 use gavel_protocol::Digest;
 use tokio::sync::Notify;
 
+use crate::error_text::error_text;
 use crate::journal::{JournalError, JournalPlace, JournalReader};
 use crate::limits::{FOLLOWER_RETRY, IDLE_WAKE_MAX};
 use crate::recovery::{RecoveryError, Replayer};
-use crate::restart::text;
 use crate::run::Status;
 
 use curtain::Curtain;
@@ -60,6 +60,9 @@ pub(crate) trait Product: Receiver {
 
     /// Takes note that the first event is still to come.
     fn begin(&mut self) {}
+
+    /// Returns whether nothing was received that is not kept.
+    fn is_empty(&self) -> bool;
 
     /// Returns whether enough was received to be kept before there is more.
     fn is_full(&self) -> bool;
@@ -120,9 +123,12 @@ impl<P: Product> Follower<P> {
 
     /// Reads on and keeps what it has read. Once there is nothing more to read it does what is due, for
     /// the last time or not, and returns for how long it can wait.
+    ///
+    /// The cursor moves with what may be seen, and at the end: whoever can see that it moves must not learn by that
+    /// that something happened.
     async fn step(&mut self, is_last: bool) -> Result<Option<Duration>, P::Error> {
         self.connect().await?;
-        if self.read().await? {
+        if self.read().await? && (is_last || !self.product.is_empty()) {
             self.keep().await?;
             self.product.tend(false).await?;
             return Ok(None);
@@ -231,7 +237,7 @@ impl Following {
             let (stop, status) = (stop.clone(), status.clone());
             move || {
                 if let Err(error) = runtime.block_on(follow(journal, product, &status, &stop)) {
-                    tracing::error!(error = %text(&error), "{}; the exchange goes on", P::OVER);
+                    tracing::error!(error = %error_text(&error), "{}; the exchange goes on", P::OVER);
                 }
             }
         };
@@ -252,6 +258,13 @@ impl Following {
     }
 }
 
+/// Returns when it is to stop and the journal is gone.
+async fn over(status: &Status, stop: &Stop) {
+    while !stop.asked.load(Ordering::Acquire) || !status.has_failed() {
+        tokio::time::sleep(FOLLOWER_RETRY).await;
+    }
+}
+
 /// Follows a journal until it is to stop.
 async fn follow<P: Product>(
     journal: JournalPlace,
@@ -266,7 +279,11 @@ async fn follow<P: Product>(
         let more = status.more.notified();
         // Asked before the journal is read: what it had then is kept before the end.
         let stopping = stop.asked.load(Ordering::Acquire);
-        let stepped = follower.step(stopping).await;
+        let stepped = tokio::select! {
+            stepped = follower.step(stopping) => stepped,
+            // What it has kept stays; without a journal there is nothing more to come.
+            () = over(status, stop) => return Ok(()),
+        };
         if stepped.is_ok() && is_away {
             tracing::warn!("{} is back", P::STORE);
             is_away = false;
@@ -283,7 +300,7 @@ async fn follow<P: Product>(
             Err(error) => {
                 if !is_away {
                     let lag = status.durable_seq().saturating_sub(follower.cursor.seq);
-                    let error = text(&error);
+                    let error = error_text(&error);
                     tracing::warn!(error, lag, "{} is away; it is tried again", P::STORE);
                     is_away = true;
                 }

@@ -58,6 +58,9 @@ impl JournalPlace {
     /// [`JournalError`]: another exchange has it, or it cannot be opened.
     pub async fn open_to_read(&self) -> Result<AnyJournal, JournalError> {
         match self {
+            Self::Folder(folder) if !SqliteReader::new(folder).is_there() => {
+                Err(JournalError::NotThere { path: folder.clone() })
+            }
             Self::Folder(_) => self.open().await,
             Self::Postgres(address) => {
                 Ok(AnyJournal::Postgres(PostgresJournal::open_to_read(address).await?))

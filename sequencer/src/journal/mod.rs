@@ -19,6 +19,7 @@ use gavel_protocol::Digest;
 
 pub use ack::Ack;
 pub use any::{AnyJournal, JournalPlace};
+pub(crate) use postgres::is_final;
 pub use postgres::{AddressError, PostgresAddress, PostgresJournal, PostgresReader};
 pub use record::{Condenser, Record, decode_commands, encode_command};
 pub use sqlite::{SqliteJournal, SqliteReader};
@@ -169,6 +170,12 @@ pub enum JournalError {
     AckOfEmbedded {
         /// What was asked for.
         ack: Ack,
+    },
+    /// There is no embedded journal to read.
+    #[error("there is no journal in {path}: name one on a server with --journal")]
+    NotThere {
+        /// The folder.
+        path: PathBuf,
     },
     /// There is no journal to read.
     #[error("no exchange has kept its journal on {server}")]

@@ -12,7 +12,7 @@ use super::history::{IsOurs, StreamHistory};
 use super::quotes::add_quotes;
 use super::rows::Rows;
 use super::split::{Split, StreamEvent};
-use super::target::{Found, ProjectionPlace, Target};
+use super::target::{Found, ProjectionPlace, Target, is_final};
 use crate::batch::StepView;
 use crate::follower::{At, Cursor, Follower, Following, Product, Receiver};
 use crate::journal::{AnyJournal, JournalError, JournalPlace, Whole};
@@ -81,6 +81,24 @@ impl Projection {
 }
 
 impl Projector {
+    /// Checks that a projection can be kept up there, or that its database is only away for now.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError`] if it never could.
+    pub async fn check(place: &ProjectionPlace) -> Result<(), ProjectionError> {
+        let found = async {
+            let mut target = Target::open(place).await?;
+            let found = target.found().await?;
+            target.close().await.map(|()| found)
+        };
+        match in_time(found).await {
+            Ok(Found::OtherShape) => Err(ProjectionError::OtherShape),
+            Err(error) if !Tables::is_away(&error) => Err(error),
+            Ok(Found::Nothing | Found::Cursor(_)) | Err(_) => Ok(()),
+        }
+    }
+
     /// Starts to follow the journal of a running exchange.
     ///
     /// # Errors
@@ -205,6 +223,10 @@ impl Product for Tables {
         self.rows.add_reasons();
     }
 
+    fn is_empty(&self) -> bool {
+        self.rows.count() == 0
+    }
+
     fn is_full(&self) -> bool {
         self.rows.count() >= PROJECTION_ROWS_MAX
     }
@@ -238,7 +260,7 @@ impl Product for Tables {
     }
 
     fn is_away(error: &ProjectionError) -> bool {
-        matches!(error, ProjectionError::Database(_))
+        matches!(error, ProjectionError::Database(error) if !is_final(error))
     }
 
     fn not_ours() -> ProjectionError {

@@ -15,6 +15,17 @@ pub(super) struct Table {
     pub(super) indexes: &'static [&'static str],
 }
 
+/// A view over the tables.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) name: &'static str,
+    /// What a row is.
+    pub(super) comment: &'static str,
+    /// Its columns, and what they say; those of its first table if there are none here.
+    pub(super) columns: &'static [(&'static str, &'static str)],
+    pub(super) query: &'static str,
+}
+
 /// A column.
 #[derive(Debug)]
 pub(super) struct Column {
@@ -78,22 +89,33 @@ pub(super) const READER: &str = "gavel_reader";
 
 impl Dialect {
     /// Returns the statements that make the tables, and the views over them.
-    pub(super) fn definition(self, tables: &[Table], views: &[(&str, &str)]) -> String {
+    pub(super) fn definition(self, tables: &[Table], views: &[View]) -> String {
         let mut sql = String::new();
         for table in tables {
             self.define(table, &mut sql);
         }
-        let prefix = self.prefix();
-        for (name, query) in views {
-            let query = match self {
-                Self::Postgres => {
-                    query.replace("FROM ", "FROM gavel.").replace("JOIN ", "JOIN gavel.")
-                }
-                Self::Sqlite => String::from(*query),
-            };
-            put(&mut sql, format_args!("CREATE VIEW {prefix}{name} AS {query};\n"));
+        for view in views {
+            self.define_view(view, tables, &mut sql);
         }
         sql
+    }
+
+    fn define_view(self, view: &View, tables: &[Table], sql: &mut String) {
+        let View { name, comment, columns, query } = view;
+        let query = match self {
+            Self::Postgres => query.replace("FROM ", "FROM gavel.").replace("JOIN ", "JOIN gavel."),
+            Self::Sqlite => return put(sql, format_args!("CREATE VIEW {name} AS {query};\n")),
+        };
+        let prefix = self.prefix();
+        put(sql, format_args!("CREATE VIEW {prefix}{name} AS {query};\n"));
+        put(sql, format_args!("COMMENT ON VIEW {prefix}{name} IS '{comment}';\n"));
+        let of_table = tables.iter().find(|table| name.starts_with(table.name));
+        let of_table = of_table.filter(|_| columns.is_empty()).into_iter();
+        let of_table = of_table.flat_map(|table| table.columns).map(|of| (of.name, of.comment));
+        for (column, comment) in columns.iter().copied().chain(of_table) {
+            let on = format!("{prefix}{name}.{column}");
+            put(sql, format_args!("COMMENT ON COLUMN {on} IS '{comment}';\n"));
+        }
     }
 
     /// Returns what stands in front of a table's name.

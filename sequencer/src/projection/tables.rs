@@ -2,7 +2,7 @@
 //!
 //! Rows are only ever added: what changes has a row per change, and a view shows how it stands now.
 
-use super::schema::{Kind, Table, column};
+use super::schema::{Kind, Table, View, column};
 
 use Kind::{Bytes, Flag, Json, Number, Text};
 
@@ -357,24 +357,39 @@ pub(super) const TABLES: &[Table] = &[
 ];
 
 /// Views: how things stand now.
-pub(super) const VIEWS: &[(&str, &str)] = &[
-    (
-        "standing_quotes_live",
-        "SELECT quote.* FROM standing_quotes AS quote WHERE quote.ended IS NULL AND NOT EXISTS \
+pub(super) const VIEWS: &[View] = &[
+    View {
+        name: "standing_quotes_live",
+        comment: "Standing quotes that have neither ended nor been replaced.",
+        // Those of the table, one by one.
+        columns: &[],
+        query: "SELECT quote.* FROM standing_quotes AS quote WHERE quote.ended IS NULL AND NOT EXISTS \
          (SELECT 1 FROM standing_quotes AS later WHERE later.capability = quote.capability \
          AND later.provider = quote.provider AND later.position > quote.position)",
-    ),
-    (
-        "balances",
-        "SELECT account, bucket, currency, CAST(sum(amount_micros) AS bigint) AS balance_micros \
+    },
+    View {
+        name: "balances",
+        comment: "What the accounts have.",
+        columns: &[
+            ("account", "Whose it is."),
+            ("bucket", "What it is for: available, held, escrow, bonds, fees or external."),
+            ("currency", "What it is in: three letters."),
+            ("balance_micros", "How much, in millionths of a unit of the currency."),
+        ],
+        query: "SELECT account, bucket, currency, CAST(sum(amount_micros) AS bigint) AS balance_micros \
          FROM postings GROUP BY account, bucket, currency",
-    ),
-    (
-        "contract_states",
-        "SELECT contract.contract, COALESCE((SELECT step.step FROM contract_steps AS step \
+    },
+    View {
+        name: "contract_states",
+        comment: "How far contracts are.",
+        columns: &[
+            ("contract", "Its id."),
+            ("state", "Its last step, as in contract_steps; awarded if it has had none."),
+        ],
+        query: "SELECT contract.contract, COALESCE((SELECT step.step FROM contract_steps AS step \
          WHERE step.contract = contract.contract ORDER BY step.position DESC LIMIT 1), 'awarded') \
          AS state FROM contracts AS contract",
-    ),
+    },
 ];
 
 /// A table, by its place in [`TABLES`].

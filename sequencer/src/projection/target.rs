@@ -1,5 +1,7 @@
 //! The database that a projection is in: its tables, its cursor, and rows that are added with it.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use gavel_protocol::{Digest, TEMPLATE_VERSION};
@@ -12,7 +14,7 @@ use super::rows::{Rows, Value};
 use super::schema::{Dialect, READER, SCHEMA, Table};
 use super::tables::{TABLES, VIEWS};
 use crate::follower::Cursor;
-use crate::journal::PostgresAddress;
+use crate::journal::{self, PostgresAddress};
 use crate::limits::PROJECTION_STATEMENT_ROWS_MAX;
 
 /// Where a projection is.
@@ -46,6 +48,15 @@ const CURSOR: &str = "
     (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seq BIGINT NOT NULL, position BIGINT NOT NULL,
     chain TEXT NOT NULL, shape TEXT NOT NULL)
 ";
+
+/// What its columns say.
+const CURSOR_COMMENTS: [(&str, &str); 5] = [
+    ("only_row", "1: there is one row."),
+    ("seq", "The last command that is projected."),
+    ("position", "The last position of the events that is."),
+    ("chain", "The value of the chain of the journal there (BLAKE3, hex)."),
+    ("shape", "What tells these tables from those of another build."),
+];
 
 /// What begins and ends a binary copy; see PostgreSQL's documentation of COPY.
 const COPY_BEGIN: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -106,6 +117,17 @@ impl Target {
         self.run(&all).await?;
         if dialect == Dialect::Postgres {
             self.run(&reader_role()).await?;
+            let comments = CURSOR_COMMENTS.map(|(column, comment)| {
+                format!("COMMENT ON COLUMN {prefix}projection_cursor.{column} IS '{comment}';")
+            });
+            self.run(&comments.concat()).await?;
+            let role = format!("SELECT count(*) AS roles FROM pg_roles WHERE rolname = '{READER}'");
+            if self.number(&role, "roles").await? == 0 {
+                tracing::warn!(
+                    role = READER,
+                    "its user may not make the role of the projection's readers"
+                );
+            }
         }
         Ok(Cursor::START)
     }
@@ -211,7 +233,24 @@ impl Target {
     }
 }
 
+/// Returns whether asking again would be answered the same: it is not that the database is away.
+pub(super) fn is_final(error: &sqlx::Error) -> bool {
+    const AUTHORIZATION: &str = "28";
+    const CATALOG_NAME: &str = "3D";
+    const SQLITE_CANNOT_OPEN: &str = "14";
+    let code = error.as_database_error().and_then(|error| error.code());
+    let class = code.as_ref().and_then(|code| code.get(..2));
+    journal::is_final(error)
+        || class.is_some_and(|class| [AUTHORIZATION, CATALOG_NAME].contains(&class))
+        || code.is_some_and(|code| code == SQLITE_CANNOT_OPEN)
+}
+
+/// Opens the file, which its owner alone may read if it is made now.
 async fn open_file(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let mut file = OpenOptions::new();
+    file.append(true).create(true).mode(0o600);
+    // If it cannot be made, SQLite says so.
+    drop(file.open(path));
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -292,7 +331,7 @@ fn shape_of(dialect: Dialect) -> String {
 
 fn drop_all(dialect: Dialect) -> String {
     let prefix = dialect.prefix();
-    let views = VIEWS.iter().map(|(name, _)| format!("DROP VIEW IF EXISTS {prefix}{name};"));
+    let views = VIEWS.iter().map(|view| format!("DROP VIEW IF EXISTS {prefix}{};", view.name));
     let tables = TABLES.iter().rev().map(|table| table.name).chain(["projection_cursor"]);
     let cascade = if dialect == Dialect::Postgres { " CASCADE" } else { "" };
     let tables = tables.map(|name| format!("DROP TABLE IF EXISTS {prefix}{name}{cascade};"));

@@ -19,6 +19,7 @@ use crate::journal::{Ack, Closing, Head, Journal, JournalError, JournalReader, R
 pub use address::{AddressError, PostgresAddress};
 
 use store::Store;
+pub(crate) use store::is_final;
 
 /// The journal on a server. Holding it for writing excludes every other exchange.
 #[derive(Debug)]

@@ -277,7 +277,7 @@ fn whole(stored: Option<Stored>, address: &PostgresAddress) -> Result<Head, Jour
 
 /// Returns whether asking again would be answered the same: what was sent makes no sense to the
 /// server, or may not be done.
-fn is_final(error: &sqlx::Error) -> bool {
+pub(crate) fn is_final(error: &sqlx::Error) -> bool {
     const DATA: &str = "22";
     const INTEGRITY: &str = "23";
     const SYNTAX_OR_ACCESS: &str = "42";
