@@ -29,9 +29,7 @@ pub(super) struct Auditor {
     /// By when they must have closed.
     closes: BTreeSet<(TimestampNs, RfqId)>,
     quotes: HashMap<QuoteId, RfqId>,
-    /// What lies in escrow for each.
-    contracts: HashMap<ContractId, i64>,
-    awarded: HashSet<RfqId>,
+    contracts: HashMap<ContractId, Contract>,
     done: HashSet<(AgentId, u128)>,
     pub agents: Vec<(AgentId, AccountId)>,
     pub accounts: Vec<AccountId>,
@@ -43,8 +41,20 @@ pub(super) struct Auditor {
 
 struct Rfq {
     opened: RfqOpened,
+    /// When it closes; once the book is open, until when the buyer may pick.
     closes_at: TimestampNs,
+    is_shown: bool,
     quotes: Vec<Quote>,
+    /// What is still held for it.
+    held: i64,
+    /// Units that were awarded.
+    awarded: u32,
+}
+
+/// What lies in escrow for a contract, and what its provider has put up.
+struct Contract {
+    escrow: i64,
+    bond: i64,
 }
 
 struct Quote {
@@ -73,10 +83,13 @@ impl Auditor {
         }
     }
 
-    /// Returns the sealed quotes that nobody but their agents may know of.
-    pub fn sealed(&self) -> impl Iterator<Item = (QuoteId, AgentId)> {
-        let quotes = self.rfqs.values().flat_map(|rfq| &rfq.quotes);
-        quotes.map(|quote| (quote.id, quote.provider))
+    /// Returns the sealed quotes, and who may know of each: its agent, and the buyer if the book is open.
+    pub fn sealed(&self) -> impl Iterator<Item = (QuoteId, [AgentId; 2])> {
+        self.rfqs.values().flat_map(|rfq| {
+            let buyer = rfq.is_shown.then_some(rfq.opened.buyer);
+            let knows = move |quote: &Quote| [quote.provider, buyer.unwrap_or(quote.provider)];
+            rfq.quotes.iter().map(move |quote| (quote.id, knows(quote)))
+        })
     }
 
     /// Takes what was published.
@@ -159,22 +172,18 @@ impl Auditor {
             Event::QuoteAmended(e) => self.amended(e.quote, e.offer, e.kept_place)?,
             Event::QuoteCanceled(e) => self.canceled(e.quote)?,
             Event::RfqClosed(e) => self.closed(e, ranking, awards)?,
-            Event::Awarded(e) => {
-                self.tally.awards += 1;
-                if !self.awarded.insert(e.rfq) {
-                    return Err(format!("{} is awarded twice", e.rfq));
-                }
-                if self.contracts.insert(e.contract, e.total.raw()).is_some() {
-                    return Err(format!("{} is concluded twice", e.contract));
-                }
-            }
+            Event::RfqTaken(_) => self.tally.taken += 1,
+            Event::QuotePicked(_) => self.tally.picked += 1,
+            Event::BookShown(e) => self.reopened(e.rfq, e.pick_until)?,
+            Event::Awarded(e) => self.concluded(e)?,
             Event::ContractSettled(e) => self.ended(e.contract)?,
             Event::ContractExpired(e) => self.ended(e.contract)?,
             Event::Resumed(e) => {
                 for rfq in self.rfqs.values_mut() {
                     rfq.closes_at = rfq.closes_at.after(e.gap);
                 }
-                self.closes = self.rfqs.iter().map(|(id, rfq)| (rfq.closes_at, *id)).collect();
+                let due = self.rfqs.iter().filter(|(_, rfq)| !is_dutch(&rfq.opened));
+                self.closes = due.map(|(id, rfq)| (rfq.closes_at, *id)).collect();
             }
             _ => {}
         }
@@ -183,8 +192,40 @@ impl Auditor {
 
     fn opened(&mut self, opened: &RfqOpened) {
         let closes_at = opened.closes_at;
-        self.closes.insert((closes_at, opened.rfq));
-        self.rfqs.insert(opened.rfq, Rfq { opened: *opened, closes_at, quotes: Vec::new() });
+        // A halt moves the close of a Dutch one.
+        if !is_dutch(opened) {
+            self.closes.insert((closes_at, opened.rfq));
+        }
+        let held = opened.terms.reserve.raw() * i64::from(opened.terms.quantity);
+        let (opened, quotes, awarded) = (*opened, Vec::new(), 0);
+        let is_shown = false;
+        self.rfqs.insert(opened.rfq, Rfq { opened, closes_at, is_shown, quotes, held, awarded });
+    }
+
+    /// The book is open: what is due now is the pick.
+    fn reopened(&mut self, id: RfqId, pick_until: TimestampNs) -> Checked {
+        let rfq = self.rfqs.get_mut(&id).ok_or_else(|| format!("{id} is shown, but not open"))?;
+        self.closes.remove(&(rfq.closes_at, id));
+        (rfq.closes_at, rfq.is_shown) = (pick_until, true);
+        self.closes.insert((pick_until, id));
+        Ok(())
+    }
+
+    fn concluded(&mut self, e: &Awarded) -> Checked {
+        self.tally.awards += 1;
+        let Some(rfq) = self.rfqs.get_mut(&e.rfq) else {
+            return Err(format!("{} is awarded, but not open", e.rfq));
+        };
+        rfq.awarded += e.quantity;
+        rfq.held -= e.total.raw();
+        if rfq.awarded > rfq.opened.terms.quantity {
+            return Err(format!("{} of {} units are awarded", rfq.awarded, e.rfq));
+        }
+        let contract = Contract { escrow: e.total.raw(), bond: e.bond.raw() };
+        match self.contracts.insert(e.contract, contract) {
+            Some(_) => Err(format!("{} is concluded twice", e.contract)),
+            None => Ok(()),
+        }
     }
 
     fn placed(&mut self, of: (QuoteId, RfqId, AgentId), offer: Offer) -> Checked {
@@ -238,57 +279,85 @@ impl Auditor {
         if answered != live {
             return Err(format!("{}: {live:?} competed, {answered:?} were told", closed.rfq));
         }
+        if closed.awarded != rfq.awarded {
+            let (said, were) = (closed.awarded, rfq.awarded);
+            return Err(format!("{} closes with {said} units awarded, {were} were", closed.rfq));
+        }
         let terms = &rfq.opened.terms;
-        if closed.result == RfqResult::Canceled || terms.admit_standing {
+        let is_sealed = matches!(terms.format, Format::FirstPrice | Format::SecondPrice);
+        if closed.result == RfqResult::Canceled || terms.admit_standing || !is_sealed {
             return Ok(());
         }
         if self.now < rfq.closes_at {
             return Err(format!("{} closes before {}", closed.rfq, rfq.closes_at));
         }
-        let award = awards.iter().find(|award| award.rfq == closed.rfq);
-        let found = award.map(|award| (award.quote, award.price));
-        let said = self.winner(&rfq, ranking).map(|(id, price)| (QuoteRef::Sealed(id), price));
+        let of_this = awards.iter().filter(|award| award.rfq == closed.rfq);
+        let found: Vec<_> =
+            of_this.map(|award| (award.quote, award.quantity, award.price)).collect();
+        let said = self.winners(&rfq, ranking);
         if found != said {
-            return Err(format!("{}: awarded {found:?}, where {said:?} wins", closed.rfq));
+            return Err(format!("{}: awarded {found:?}, where {said:?} win", closed.rfq));
         }
-        self.tally.predicted += u64::from(said.is_some());
+        self.tally.predicted += said.len() as u64;
+        self.tally.split += u64::from(said.len() > 1);
         Ok(())
     }
 
-    /// Returns who wins among those that may, and what it is paid.
-    fn winner(&self, rfq: &Rfq, ranking: &[Ranked]) -> Option<(QuoteId, Micros)> {
+    /// Returns who wins among those that may, how many units, and what it is paid for each.
+    fn winners(&self, rfq: &Rfq, ranking: &[Ranked]) -> Vec<(QuoteRef, u32, Micros)> {
         let terms = &rfq.opened.terms;
+        let units = |quote: &Quote| quote.offer.quantity.min(terms.quantity);
         let may_win = |quote: &&Quote| {
             let ranked = ranking.iter().find(|ranked| sealed(ranked) == Some(quote.id));
             ranked.is_some_and(|ranked| !is_barred(ranked.result))
                 && quote.offer.price <= terms.reserve
+                && (terms.split || units(quote) == terms.quantity)
         };
-        let best = rfq.quotes.iter().filter(may_win);
-        let best = best.min_by_key(|quote| (quote.offer.price, quote.place))?;
-        if terms.format == Format::FirstPrice {
-            return Some((best.id, best.offer.price));
+        let mut competing: Vec<&Quote> = rfq.quotes.iter().filter(may_win).collect();
+        competing.sort_by_key(|quote| (quote.offer.price, quote.place));
+        let mut left = terms.quantity;
+        let mut filled = Vec::new();
+        for quote in competing {
+            let fits = !quote.offer.all_or_none || units(quote) <= left || left == 0;
+            let won = if fits { units(quote).min(left) } else { continue };
+            left -= won;
+            filled.push((quote, won));
         }
         let account = |agent| self.agents.iter().find(|(id, _)| *id == agent).map(|(_, of)| *of);
-        let mine = account(best.provider);
-        let others = rfq.quotes.iter().filter(may_win);
-        let others = others.filter(|quote| account(quote.provider) != mine);
-        let cover = others.map(|quote| quote.offer.price).min();
-        Some((best.id, cover.unwrap_or(terms.reserve).min(terms.reserve)))
+        let price = |winner: &Quote| {
+            if terms.format == Format::FirstPrice {
+                return winner.offer.price;
+            }
+            let others = filled.iter().filter(|(quote, won)| {
+                *won < units(quote) && account(quote.provider) != account(winner.provider)
+            });
+            let cover = others.map(|(quote, _)| quote.offer.price).min();
+            cover.unwrap_or(terms.reserve).min(terms.reserve)
+        };
+        let winners = filled.iter().filter(|(_, won)| *won > 0);
+        winners.map(|(quote, won)| (QuoteRef::Sealed(quote.id), *won, price(quote))).collect()
     }
 
-    /// What is held is what the open RFQs may cost, and what is in escrow what the contracts do.
+    /// What is held is what the open RFQs may cost, what is in escrow what the contracts do, and bonds are those
+    /// of live quotes and contracts.
     fn check_money(&self) -> Checked {
         let of = |bucket| {
             let all = self.balances.iter().filter(move |((_, of), _)| *of == bucket);
             all.map(|(_, amount)| *amount).sum::<i64>()
         };
-        let held: i64 = self.rfqs.values().map(|rfq| rfq.opened.terms.reserve.raw()).sum();
+        let held: i64 = self.rfqs.values().map(|rfq| rfq.held).sum();
         if of(Bucket::Held) != held {
             return Err(format!("{} is held for RFQs worth {held}", of(Bucket::Held)));
         }
-        let owed: i64 = self.contracts.values().sum();
+        let owed: i64 = self.contracts.values().map(|contract| contract.escrow).sum();
         if of(Bucket::Escrow) != owed {
             return Err(format!("{} is in escrow for contracts of {owed}", of(Bucket::Escrow)));
+        }
+        let of_contracts: i64 = self.contracts.values().map(|contract| contract.bond).sum();
+        let of_quotes: i64 = self.rfqs.values().map(Rfq::bonds).sum();
+        let bonds = of_contracts + of_quotes;
+        if of(Bucket::Bonds) != bonds {
+            return Err(format!("{} is put up where bonds are {bonds}", of(Bucket::Bonds)));
         }
         let negative = self
             .balances
@@ -299,6 +368,21 @@ impl Auditor {
             None => Ok(()),
         }
     }
+}
+
+impl Rfq {
+    /// Returns what its live quotes have put up: a part of what they ask, rounded up.
+    fn bonds(&self) -> i64 {
+        let terms = &self.opened.terms;
+        let asks = self.quotes.iter().map(|quote| {
+            quote.offer.price.raw() * i64::from(quote.offer.quantity.min(terms.quantity))
+        });
+        asks.map(|asks| (asks * i64::from(terms.bond_bps) + 9_999) / 10_000).sum()
+    }
+}
+
+fn is_dutch(opened: &RfqOpened) -> bool {
+    opened.terms.format == Format::Dutch
 }
 
 fn awarded(event: &Event) -> Option<&Awarded> {

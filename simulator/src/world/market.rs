@@ -2,9 +2,10 @@
 
 use gavel_protocol::{
     AcceptDelivery, AgentId, AmendQuote, CancelQuote, CancelRfq, CancelStandingQuote, CapabilityId,
-    ClientId, Command, ContractId, Currency, DeclineRfq, Deliver, Digest, DurationNs, Format,
-    Micros, NoQuoteReason, Offer, OpenRfq, Outcome, PlaceQuote, PrivateEvent, PublicEvent, QuoteId,
-    QuoteTarget, RfqId, RfqTarget, RfqTerms, SetStandingQuote, TimestampNs,
+    ClientId, Command, ContractId, Currency, CurvePoint, DeclineRfq, Deliver, Digest, DurationNs,
+    DutchTerms, Format, Micros, NoQuoteReason, Offer, OpenRfq, Outcome, PickQuote, PlaceQuote,
+    PrivateEvent, PublicEvent, PublicTerms, QuoteId, QuoteRef, QuoteTarget, RfqId, RfqTarget,
+    RfqTerms, SetStandingQuote, TakeRfq, TimestampNs,
 };
 use rand::{Rng, RngExt as _};
 
@@ -17,8 +18,9 @@ const REMEMBERED_MAX: usize = 24;
 #[derive(Debug, Default)]
 pub(super) struct Knowledge {
     pub capabilities: Vec<CapabilityId>,
-    /// RFQs that were announced, and when they close.
-    announced: Vec<(RfqId, TimestampNs)>,
+    announced: Vec<Announced>,
+    /// What the books of its own RFQs have shown that can win.
+    shown: Vec<(RfqId, QuoteId)>,
     mine: Vec<RfqId>,
     quotes: Vec<QuoteId>,
     /// Contracts to deliver, and to accept.
@@ -26,6 +28,16 @@ pub(super) struct Knowledge {
     to_accept: Vec<ContractId>,
     revision: u64,
     client_ids: u128,
+}
+
+/// An RFQ that was announced.
+#[derive(Clone, Copy, Debug)]
+struct Announced {
+    rfq: RfqId,
+    closes_at: TimestampNs,
+    format: Format,
+    quantity: u32,
+    split: bool,
 }
 
 impl Knowledge {
@@ -39,15 +51,22 @@ impl Knowledge {
             && delivered.parties.buyer == me
         {
             remember(&mut self.to_accept, delivered.contract);
+        } else if let PrivateEvent::QuoteShown(shown) = event
+            && let (QuoteRef::Sealed(quote), None) = (shown.quote, shown.barred)
+        {
+            remember(&mut self.shown, (shown.rfq, quote));
         }
     }
 
     /// Learns from a public event.
     pub fn learn_public(&mut self, event: &PublicEvent) {
         if let PublicEvent::RfqAnnounced(announced) = event {
-            remember(&mut self.announced, (announced.rfq, announced.closes_at));
+            let PublicTerms { format, quantity, split, .. } = announced.terms;
+            let (rfq, closes_at) = (announced.rfq, announced.closes_at);
+            let announced = Announced { rfq, closes_at, format, quantity, split };
+            remember(&mut self.announced, announced);
         } else if let PublicEvent::RfqClosedPublicly(closed) = event {
-            self.announced.retain(|(rfq, _)| *rfq != closed.rfq);
+            self.announced.retain(|announced| announced.rfq != closed.rfq);
         }
     }
 
@@ -68,7 +87,13 @@ impl Knowledge {
             true => *pick(rng, &self.capabilities),
             false => CapabilityId::new(rng.random()),
         };
-        self.announced.retain(|(_, closes_at)| *closes_at > now);
+        self.announced.retain(|announced| announced.closes_at > now);
+        // There is not much time for it.
+        if !self.shown.is_empty() && rng.random_bool(0.5) {
+            let (rfq, quote) = *pick(rng, &self.shown);
+            self.shown.retain(|(other, _)| *other != rfq);
+            return Command::PickQuote(PickQuote { client_id, rfq, quote });
+        }
         match rng.random_range(0..100) {
             // What there is nothing of, only nonsense asks for: it quotes or asks instead.
             55..70 if !is_sane || !self.to_deliver.is_empty() => {
@@ -86,7 +111,7 @@ impl Knowledge {
             }
             80..84 if !is_sane || !self.quotes.is_empty() => {
                 let quote = any(rng, &self.quotes).unwrap_or(QuoteId::new(rng.random()));
-                let (target, offer) = (QuoteTarget::Id(quote), offer(rng, plan, now));
+                let (target, offer) = (QuoteTarget::Id(quote), offer(rng, plan, now, None));
                 Command::AmendQuote(AmendQuote { client_id, target, offer, signature: None })
             }
             84..87 if !is_sane || !self.quotes.is_empty() => {
@@ -98,7 +123,9 @@ impl Knowledge {
                 Command::CancelRfq(CancelRfq { client_id, target: RfqTarget::Id(rfq) })
             }
             90..92 => {
-                let rfq = self.any_announced(rng);
+                let rfq = self
+                    .any_announced(rng)
+                    .map_or_else(|| RfqId::new(rng.random()), |found| found.rfq);
                 let reason = NoQuoteReason::OutsideCapability;
                 Command::DeclineRfq(DeclineRfq { client_id, rfq, reason })
             }
@@ -107,7 +134,7 @@ impl Knowledge {
             0..45 if !is_sane || !self.announced.is_empty() => {
                 self.place(rng, plan, (client_id, now))
             }
-            _ => Command::OpenRfq(Box::new(open(rng, (client_id, capability), is_sane))),
+            _ => Command::OpenRfq(Box::new(open(rng, plan, (client_id, capability), is_sane))),
         }
     }
 
@@ -123,7 +150,15 @@ impl Knowledge {
         plan: &Plan,
         (client_id, now): (ClientId, TimestampNs),
     ) -> Command {
-        let (rfq, offer) = (self.any_announced(rng), offer(rng, plan, now));
+        let announced = self.any_announced(rng);
+        let rfq = announced.map_or_else(|| RfqId::new(rng.random()), |found| found.rfq);
+        if announced.is_some_and(|found| found.format == Format::Dutch) {
+            let quantity = rng.random_range(1..=5);
+            let limit = Micros::new(rng.random_range(1..60) * 1_000_000);
+            let take = TakeRfq { client_id, rfq, quantity, limit, signature: None };
+            return Command::TakeRfq(take);
+        }
+        let offer = offer(rng, plan, now, announced);
         Command::PlaceQuote(PlaceQuote { client_id, rfq, offer, signature: None })
     }
 
@@ -145,8 +180,8 @@ impl Knowledge {
         })
     }
 
-    fn any_announced(&self, rng: &mut impl Rng) -> RfqId {
-        any(rng, &self.announced).map_or_else(|| RfqId::new(rng.random()), |(rfq, _)| rfq)
+    fn any_announced(&self, rng: &mut impl Rng) -> Option<Announced> {
+        any(rng, &self.announced)
     }
 
     fn client_id(&mut self, rng: &mut impl Rng, now: TimestampNs, is_sane: bool) -> ClientId {
@@ -162,6 +197,7 @@ const DIGEST: Digest = Digest::new([0; 32]);
 
 fn open(
     rng: &mut impl Rng,
+    plan: &Plan,
     (client_id, capability): (ClientId, CapabilityId),
     is_sane: bool,
 ) -> OpenRfq {
@@ -171,23 +207,53 @@ fn open(
     });
     let plain = RfqTerms::plain(capability, Currency::USD, reserve);
     let window = *pick(rng, &[0, 0, 1, 5, 20, 100, 1_000]);
-    let format = *pick(rng, &[Format::FirstPrice, Format::SecondPrice]);
+    let sealed = *pick(rng, &[Format::FirstPrice, Format::SecondPrice]);
+    let format = match rng.random_range(0..6) {
+        0 if plan.dutch && window > 0 => Format::Dutch,
+        1 if plan.choice && window > 0 => Format::BuyersChoice,
+        _ => sealed,
+    };
+    let admit_standing = format == sealed && (window == 0 || rng.random_range(0..4) == 0);
+    let is_choice = format == Format::BuyersChoice;
     let terms = RfqTerms {
         window: DurationNs::from_millis(window),
-        admit_standing: window == 0 || rng.random_range(0..4) == 0,
+        quantity: if plan.units { rng.random_range(1..=5) } else { 1 },
+        split: plan.units && !is_choice && rng.random_bool(0.7),
+        pick_within: DurationNs::from_millis(if is_choice {
+            rng.random_range(1..2_000)
+        } else {
+            0
+        }),
+        bond_bps: if plan.bonds && !admit_standing { 500 } else { 0 },
+        admit_standing,
         format,
         ..plain
     };
-    OpenRfq::plain(client_id, terms)
+    let opened = OpenRfq::plain(client_id, terms);
+    if format != Format::Dutch {
+        return opened;
+    }
+    let begin = CurvePoint { after: DurationNs::ZERO, price: Micros::new(reserve.raw() / 4 + 1) };
+    let curve = vec![begin, CurvePoint { after: terms.window, price: reserve }];
+    OpenRfq { dutch: Some(DutchTerms { curve, exclusive: None }), ..opened }
 }
 
-fn offer(rng: &mut impl Rng, plan: &Plan, now: TimestampNs) -> Offer {
+fn offer(rng: &mut impl Rng, plan: &Plan, now: TimestampNs, asked: Option<Announced>) -> Offer {
     let price = match comes(rng, plan.ties) {
         true => 5,
         false => rng.random_range(1..40),
     };
     let valid_for = DurationNs::from_millis(rng.random_range(500..500_000));
-    Offer::new(Micros::new(price * 1_000_000), now.after(valid_for))
+    let mut offer = Offer::new(Micros::new(price * 1_000_000), now.after(valid_for));
+    if plan.units {
+        let quantity = asked.map_or(5, |asked| asked.quantity);
+        let is_part = asked.is_none_or(|asked| asked.split) && rng.random_bool(0.6);
+        offer.quantity = if is_part { rng.random_range(1..=quantity) } else { quantity };
+        offer.all_or_none = is_part
+            && asked.is_some_and(|asked| asked.format == Format::FirstPrice)
+            && rng.random_bool(0.3);
+    }
+    offer
 }
 
 fn any<T: Copy>(rng: &mut impl Rng, from: &[T]) -> Option<T> {

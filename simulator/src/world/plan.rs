@@ -49,6 +49,13 @@ pub(super) struct Plan {
     pub delivers: u32,
     /// Whether a lost session takes its quotes.
     pub cancels_on_disconnect: bool,
+    /// Whether RFQs are for several units, which may be split.
+    pub units: bool,
+    /// Whether providers put up bonds.
+    pub bonds: bool,
+    /// Whether there are Dutch RFQs, and such as leave the choice to their buyer.
+    pub dutch: bool,
+    pub choice: bool,
 }
 
 impl Plan {
@@ -89,6 +96,10 @@ impl Plan {
             ties,
             delivers: *pick(rng, &[0, 500, 1_000]),
             cancels_on_disconnect: rng.random_bool(0.5),
+            units: rng.random_bool(0.4),
+            bonds: rng.random_bool(0.4),
+            dutch: rng.random_bool(0.4),
+            choice: rng.random_bool(0.4),
         }
     }
 }

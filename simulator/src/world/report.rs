@@ -24,6 +24,12 @@ pub struct Tally {
     pub awards: u64,
     /// See `awards`.
     pub predicted: u64,
+    /// Of the awards, those of Dutch RFQs, and those that a buyer picked.
+    pub taken: u64,
+    /// See `taken`.
+    pub picked: u64,
+    /// Sealed RFQs whose units went to several providers.
+    pub split: u64,
     /// Times the exchange crashed and recovered.
     pub crashes: u64,
     /// Of these, in the middle of a commit or because of the disk.
@@ -50,6 +56,9 @@ impl AddAssign for Tally {
         self.events += other.events;
         self.awards += other.awards;
         self.predicted += other.predicted;
+        self.taken += other.taken;
+        self.picked += other.picked;
+        self.split += other.split;
         self.crashes += other.crashes;
         self.crashes_in_commit += other.crashes_in_commit;
         self.flips += other.flips;
@@ -83,7 +92,12 @@ impl fmt::Display for Tally {
             "{worlds} worlds, {commands} commands in the order, {events} events delivered"
         )?;
         writeln!(f, "{acknowledged} acknowledged ({repeated} once more), {rejected} rejected")?;
-        writeln!(f, "{} awards, {} of them foretold", self.awards, self.predicted)?;
+        let Self { awards, predicted, taken, picked, split, .. } = self;
+        write!(
+            f,
+            "{awards} awards, {predicted} of them foretold, {taken} taken, {picked} picked; "
+        )?;
+        writeln!(f, "{split} RFQs split")?;
         let Self { crashes, crashes_in_commit, flips, flips_refused, .. } = self;
         writeln!(f, "{crashes} crashes, {crashes_in_commit} of them in a commit or by the disk")?;
         writeln!(f, "{flips} flipped bits, {flips_refused} of them refused, none believed")?;

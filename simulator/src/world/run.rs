@@ -444,8 +444,8 @@ impl World {
         }
         let agent = &self.agents[number];
         let observed = self.observer.lock();
-        for (quote, provider) in observed.auditor.sealed() {
-            if provider == agent.agent {
+        for (quote, knows) in observed.auditor.sealed() {
+            if knows.contains(&agent.agent) {
                 continue;
             }
             let bytes = quote.raw().to_le_bytes();
