@@ -97,6 +97,9 @@ pub const PROJECTION_STATEMENT_ROWS_MAX: usize = 256;
 /// How long a projection's database may take to answer before it counts as away.
 pub const PROJECTION_ANSWER_MAX: Duration = Duration::from_secs(60);
 
+/// How long a start waits to learn whether a projection's database is the right one.
+pub const PROJECTION_CHECK_MAX: Duration = Duration::from_secs(5);
+
 /// How long a projection's database may take to say what a stream has had, before the subscriber is told to ask
 /// for the state instead.
 pub const HISTORY_ANSWER_MAX: Duration = Duration::from_secs(1);

@@ -16,7 +16,9 @@ use super::target::{Found, ProjectionPlace, Target, is_final};
 use crate::batch::StepView;
 use crate::follower::{At, Cursor, Follower, Following, Product, Receiver};
 use crate::journal::{AnyJournal, JournalError, JournalPlace, Whole};
-use crate::limits::{IDLE_WAKE_MAX, PROJECTION_ANSWER_MAX, PROJECTION_ROWS_MAX};
+use crate::limits::{
+    IDLE_WAKE_MAX, PROJECTION_ANSWER_MAX, PROJECTION_CHECK_MAX, PROJECTION_ROWS_MAX,
+};
 use crate::recovery::RecoveryError;
 use crate::run::Status;
 
@@ -92,10 +94,10 @@ impl Projector {
             let found = target.found().await?;
             target.close().await.map(|()| found)
         };
-        match in_time(found).await {
-            Ok(Found::OtherShape) => Err(ProjectionError::OtherShape),
-            Err(error) if !Tables::is_away(&error) => Err(error),
-            Ok(Found::Nothing | Found::Cursor(_)) | Err(_) => Ok(()),
+        match tokio::time::timeout(PROJECTION_CHECK_MAX, found).await {
+            Ok(Ok(Found::OtherShape)) => Err(ProjectionError::OtherShape),
+            Ok(Err(error)) if is_final(&error) => Err(ProjectionError::Database(error)),
+            Ok(Ok(Found::Nothing | Found::Cursor(_)) | Err(_)) | Err(_) => Ok(()),
         }
     }
 
