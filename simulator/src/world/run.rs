@@ -28,8 +28,9 @@ use super::report::{Checked, Failure, Tally};
 const BEGIN: TimestampNs = TimestampNs::from_nanos(1_767_225_600_000_000_000);
 /// What each account begins with.
 const DEPOSIT: Micros = Micros::new(100_000_000_000);
-/// The longest that a world is given to become quiet.
+/// The longest that a world is given to become quiet: some 20 s, if its own steps are shorter than these.
 const QUIET_STEPS_MAX: u64 = 20_000;
+const QUIET_STEP_US_MAX: u64 = 2_000;
 /// Commands of a second that a session may send.
 const COMMANDS_PER_SECOND: u32 = 100_000;
 /// The most that a clock jumps.
@@ -275,6 +276,8 @@ impl World {
             slow_readers: 0,
             clock_jumps: 0,
             core_waits: 0,
+            // However small its steps are, and however far everybody is, there is time enough.
+            step_us_max: self.plan.step_us_max.max(QUIET_STEP_US_MAX),
             ..self.plan
         };
         if let Some(commit) = self.running.as_mut().and_then(|running| running.commit.as_mut()) {
@@ -294,7 +297,9 @@ impl World {
             }
             self.take_step(false)?;
         }
-        Err("somebody waits for an answer that does not come".to_owned())
+        let waits = |agent: &&Agent| !agent.is_answered() || !agent.is_logged_on();
+        let waiting = self.agents.iter().filter(waits).count();
+        Err(format!("it does not become quiet: {waiting} agents wait for what does not come"))
     }
 
     fn take_step(&mut self, with_trouble: bool) -> Checked {
