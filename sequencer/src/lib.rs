@@ -36,6 +36,6 @@ pub use recovery::{RecoveryError, Replayed, Replayer};
 pub use replay::{replay, replay_from, replay_noted};
 pub use restart::{make_snapshot, recover, start_at};
 pub use run::{Audit, Auditor, Layout, Sequencer, SequencerConfig, StartError, Status};
-pub use shadow::SnapshotConfig;
+pub use shadow::{SnapshotConfig, give_way};
 pub use snapshots::{Saved, Snapshots, SnapshotsError};
 pub use stepper::Stepper;

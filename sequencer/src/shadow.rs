@@ -207,8 +207,8 @@ impl Work {
     }
 }
 
-/// Lets every other thread go first.
-fn give_way() {
+/// Lets every other thread go first, from now on.
+pub fn give_way() {
     let this = rustix::thread::gettid();
     // On Linux a thread has a priority of its own.
     if let Err(error) = rustix::process::setpriority_process(Some(this), 19) {

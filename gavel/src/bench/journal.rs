@@ -5,6 +5,7 @@
 //! very same bytes committed by themselves. The projection is measured beside a copy of the same
 //! rows into the same tables.
 
+mod beside;
 mod flow;
 mod projection;
 mod report;
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 
 use crate::Exit;
 use crate::bench::bare::Store;
+use crate::bench::journal::beside::Beside;
 use crate::bench::journal::flow::Flow;
 use crate::bench::journal::private::Database;
 use crate::bench::journal::report::{Conditions, Report};
@@ -166,6 +168,7 @@ async fn postgres(address: &PostgresAddress) -> anyhow::Result<UnderTest> {
 pub struct Replayed {
     commands_per_s: Rates,
     start_ms: Rates,
+    beside: Beside,
     /// The condensed state, which every build comes to.
     state_hash: String,
 }
@@ -181,12 +184,13 @@ impl Replayed {
         let journal = place.open().await?;
         let mut flow = Flow::start(MIX, args.seed, journal)?;
         flow.until(args.commands - TAIL).await?;
-        flow.snapshot(&data.snapshots()).await?;
+        let snapshot = flow.snapshot(&data.snapshots()).await?;
         flow.until(args.commands).await?;
         flow.stop().await?;
         let mut replayed = Self {
             commands_per_s: Rates::default(),
             start_ms: Rates::default(),
+            beside: Beside::measure(&place, &data.snapshots_folder(), snapshot).await?,
             state_hash: String::new(),
         };
         for _ in 0..RUNS {

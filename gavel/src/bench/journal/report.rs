@@ -63,6 +63,9 @@ impl Serialize for Report {
         map.serialize_entry("bare_copy_rows_per_s", &of.map(|of| &of.bare_rows_per_s))?;
         map.serialize_entry("replay_commands_per_s", &replayed.commands_per_s)?;
         map.serialize_entry("start_ms", &replayed.start_ms)?;
+        let [alone, beside] = replayed.beside.medians();
+        map.serialize_entry("core_p999_ns", &alone)?;
+        map.serialize_entry("core_p999_beside_snapshots_ns", &beside)?;
         map.serialize_entry("state_hash", &replayed.state_hash)?;
         map.end()
     }
@@ -86,13 +89,21 @@ impl fmt::Display for Report {
             row(f, "projection, rows/s", gavel, bare)?;
             writeln!(f, "  of {projected_commands} commands: {rows} rows")?;
         }
-        let Replayed { commands_per_s, start_ms, state_hash } = replayed;
+        let Replayed { commands_per_s, start_ms, beside, state_hash } = replayed;
         writeln!(
             f,
             "replay: {:.0} of {replayed_commands} commands per second",
             commands_per_s.median()
         )?;
         writeln!(f, "start from a snapshot: {:.0} ms until it serves", start_ms.median())?;
+        let [alone, under_way] = beside.medians();
+        writeln!(
+            f,
+            "p99.9 of a command in the core: {alone} ns; {under_way} ns ({:.2}) while a thread makes \
+             snapshots, {} in all",
+            under_way as f64 / alone as f64,
+            beside.snapshots
+        )?;
         write!(f, "state {state_hash}")
     }
 }
