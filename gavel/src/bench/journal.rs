@@ -31,7 +31,7 @@ use crate::bench::mixed::MIX;
 use crate::bench::rates::Rates;
 use crate::bench::served::Served;
 use crate::bench::wire::seconds;
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, OPERATOR};
 use crate::output::Output;
 
 #[path = "../../../tests/src/postgres.rs"]
@@ -180,6 +180,8 @@ impl Replayed {
             None => DataDir::new(&folder.path().join("replayed")),
         };
         data.make()?;
+        // Nobody logs on as the operator, but without a key of one nothing is served.
+        data.key_or_new(OPERATOR)?;
         let place = JournalPlace::Folder(data.journal());
         let journal = place.open().await?;
         let mut flow = Flow::start(MIX, args.seed, journal)?;
