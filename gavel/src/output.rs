@@ -55,5 +55,10 @@ impl Output {
 pub fn start_log(verbose: bool) {
     let level = if verbose { LevelFilter::INFO } else { LevelFilter::WARN };
     let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        // Where the log finds no room, what says so finds none either, and would end the process.
+        .log_internal_errors(false)
+        .init();
 }

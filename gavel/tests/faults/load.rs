@@ -102,9 +102,11 @@ pub fn page(served: &Served, path: &str) -> Option<String> {
     Some(page)
 }
 
-/// Returns whether the exchange is there and says that its journal has failed.
-pub fn has_given_up(served: &Served) -> bool {
-    page(served, "/healthz").is_some_and(|page| page.contains("journal_failed"))
+/// Waits until the exchange says of itself what its journal does.
+pub fn wait_for_health(served: &mut Served, status: &str) {
+    while !page(served, "/healthz").is_some_and(|page| page.contains(status)) {
+        assert!(!served.has_ended(), "it has ended instead of saying {status}");
+    }
 }
 
 /// Waits until the exchange has given up every connection.

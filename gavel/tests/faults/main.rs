@@ -18,7 +18,7 @@ mod server;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use load::{Load, from_outside, has_given_up, page, random, verify};
+use load::{Load, from_outside, page, random, verify, wait_for_health};
 use process::{Served, gavel, json};
 use rand::RngExt as _;
 use sqlx::Connection as _;
@@ -114,7 +114,7 @@ fn a_disk_that_fails(kind: &str, fault: &str) {
     load.wait_for(&served, 50);
     std::fs::write(&switch, kind).unwrap();
     // It says so, and acknowledges nothing any more.
-    while !has_given_up(&served) {}
+    wait_for_health(&mut served, "journal_failed");
     let stands_still = (0..SETTLES_MAX).any(|_| {
         let acknowledged = load.acknowledged();
         for _ in 0..50 {

@@ -3,7 +3,7 @@
 
 use rand::RngExt as _;
 
-use crate::load::{Load, from_outside, has_given_up, page, random, verify};
+use crate::load::{Load, from_outside, random, verify, wait_for_health};
 use crate::postgres::Cluster;
 use crate::process::Served;
 
@@ -33,8 +33,8 @@ fn a_server_that_crashes_again_and_again_loses_nothing() {
     for _ in 0..outages {
         database.cluster.crash();
         // First it waits, and says so.
-        while !page(&served, "/healthz").is_some_and(|page| page.contains("journal_waiting")) {}
-        while !has_given_up(&served) {}
+        wait_for_health(&mut served, "journal_waiting");
+        wait_for_health(&mut served, "journal_failed");
         served.kill();
         database.cluster.start_again();
         served.start_again();

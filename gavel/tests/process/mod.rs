@@ -3,6 +3,7 @@
 
 pub mod market;
 
+use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -141,6 +142,11 @@ impl Served {
         ended
     }
 
+    /// Returns whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits until it has ended by itself, and returns with which exit code.
     pub fn ended(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
@@ -172,6 +178,11 @@ fn up(
     let args = ["up", "--data", data, "--quic", quic, "--http", ANY_PORT, "--json"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
     command.args(args).args(more).envs(environment.iter().copied()).stdout(Stdio::piped());
+    if !environment.is_empty() {
+        // Its log is on the disk that fails.
+        let log = OpenOptions::new().append(true).create(true).open(Path::new(data).join("log"));
+        command.stderr(log.unwrap());
+    }
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
