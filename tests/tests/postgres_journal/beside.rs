@@ -95,16 +95,17 @@ async fn a_truncation_that_meets_a_takeover_waits_for_it_and_then_deletes_nothin
 async fn what_a_running_exchange_deletes_while_it_is_read_is_not_taken_for_damage() {
     let database = Database::shared();
     let mut journal = open(&database).await;
-    for record in real_records(40) {
+    // More than are read before the first one is applied.
+    for record in real_records(200) {
         journal.append(&record).await.unwrap();
     }
     let place = JournalPlace::Postgres(database.url().parse().unwrap());
     let mut reading = place.open_to_read().await.unwrap();
     let replayed = replay_from(Replayer::default(), &mut reading, Head::EMPTY, |replayer| {
         if replayer.head().seq == 1 {
-            database.query("DELETE FROM gavel_journal.record WHERE last_seq <= 30");
+            database.query("DELETE FROM gavel_journal.record WHERE last_seq <= 150");
         }
     });
     let error = replayed.await.unwrap_err();
-    assert!(matches!(error, RecoveryError::Overtaken { first_seq: 31, .. }), "{error}");
+    assert!(matches!(error, RecoveryError::Overtaken { first_seq: 151, .. }), "{error}");
 }
