@@ -79,12 +79,12 @@ pub(crate) async fn write_from(
             return;
         }
         frames.clear();
-        let joined = lock(&fan_out.streams).join(gap.key, gap.from, &connection, Vec::new());
-        match joined {
+        let subscribed = lock(&fan_out.streams).join(gap.key, gap.from, &connection, Vec::new());
+        match subscribed {
             Ok(subscription) => {
                 let open = OpenSubscription { key: gap.key, subscription };
-                let open = Joined { fan_out: &fan_out, open };
-                return write_events(&open.open.subscription, send).await;
+                let joined = Joined { fan_out: &fan_out, open };
+                return write_events(&joined.open.subscription, send).await;
             }
             Err(kept) => gap.kept = kept,
         }

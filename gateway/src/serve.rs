@@ -250,11 +250,11 @@ impl Reader<'_> {
             None => SubscribeResult::Resync { oldest: gap.kept.start, next: gap.kept.end },
             Some(first) => {
                 let next = gap.from;
-                let memory = (Arc::clone(&self.edge.fan_out), history.clone());
+                let sources = (Arc::clone(&self.edge.fan_out), history.clone());
                 let (quic, connection) = (self.quic.clone(), Arc::clone(self.connection));
                 let writer = async move {
                     if let Ok(send) = quic.open_uni().await {
-                        gap::write_from(first, gap, memory, connection, send).await;
+                        gap::write_from(first, gap, sources, connection, send).await;
                     }
                 };
                 self.handles.insert(topic, self.writers.spawn(writer));

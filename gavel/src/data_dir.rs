@@ -79,7 +79,7 @@ impl DataDir {
         self.root.join("alive")
     }
 
-    /// Returns what that file says.
+    /// Returns what the note says that the exchange was alive.
     pub fn last_note(&self) -> anyhow::Result<Note> {
         let path = self.alive();
         let note = gavel_sequencer::last_note(&path);

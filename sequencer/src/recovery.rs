@@ -1,4 +1,4 @@
-//! Recovery: the journal is applied again, and must cause the very same events.
+//! What a recovery consists of: records that are verified, applied again, and compared; and why it may fail.
 
 use gavel_exchange::Exchange;
 use gavel_exchange::limits::LOOK_AHEAD_MAX;

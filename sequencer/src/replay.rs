@@ -39,7 +39,7 @@ pub async fn replay_noted<J: Journal>(
 }
 
 /// Replays what comes in a journal after the place that a replayer has reached. The journal has ended
-/// with `noted` or went on from there.
+/// with `noted` or went on from there. Each record is shown to `visit` before its events are compared.
 ///
 /// # Errors
 ///

@@ -66,8 +66,8 @@ pub enum StartError {
     /// The note cannot be read that says where the journal has ended.
     #[error(
         "cannot read the note `alive` of the data directory, which says where the journal has ended: without \
-         it nobody would see that the end is missing. Restore the directory from a backup; or run `gavel \
-         verify --acks` against what clients were told, and then delete the note"
+         it nobody would see that the end is missing. Restore the directory from a backup; or delete \
+         the note, and run `gavel verify --acks` against what clients were told before it serves again"
     )]
     Note(#[source] std::io::Error),
     /// What is kept aside cannot be read.

@@ -117,12 +117,10 @@ async fn copy_all(data: &DataDir, copy: &DataDir) -> anyhow::Result<()> {
     for folder in ["keys", "tls"] {
         copy_folder(&data.root().join(folder), &copy.root().join(folder), &everything)?;
     }
-    for file in [data.alive(), data.whereabouts_file(), data.quarantine()] {
-        let name = file.file_name().expect("a data directory names its files");
-        // Nothing was ever kept aside.
-        if file.exists() || file != data.quarantine() {
-            copy_file(&file, &copy.root().join(name))?;
-        }
+    copy_file(&data.alive(), &copy.alive())?;
+    copy_file(&data.whereabouts_file(), &copy.whereabouts_file())?;
+    if data.quarantine().exists() {
+        copy_file(&data.quarantine(), &copy.quarantine())?;
     }
     copy_audit(data, copy).await?;
     let copied = copy_snapshots(&data.snapshots(), &copy.snapshots())?;

@@ -21,7 +21,7 @@ pub(super) struct View {
     pub(super) name: &'static str,
     /// What a row is.
     pub(super) comment: &'static str,
-    /// Its columns, and what they say; those of its first table if there are none here.
+    /// Its columns, and what they say; if there are none here, those of the table whose name its own begins with.
     pub(super) columns: &'static [(&'static str, &'static str)],
     pub(super) query: &'static str,
 }

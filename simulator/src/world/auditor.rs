@@ -174,7 +174,7 @@ impl Auditor {
             Event::RfqClosed(e) => self.closed(e, ranking, awards)?,
             Event::RfqTaken(_) => self.tally.taken += 1,
             Event::QuotePicked(_) => self.tally.picked += 1,
-            Event::BookShown(e) => self.reopened(e.rfq, e.pick_until)?,
+            Event::BookShown(e) => self.shown(e.rfq, e.pick_until)?,
             Event::Awarded(e) => self.concluded(e)?,
             Event::ContractSettled(e) => self.ended(e.contract)?,
             Event::ContractExpired(e) => self.ended(e.contract)?,
@@ -197,13 +197,19 @@ impl Auditor {
             self.closes.insert((closes_at, opened.rfq));
         }
         let held = opened.terms.reserve.raw() * i64::from(opened.terms.quantity);
-        let (opened, quotes, awarded) = (*opened, Vec::new(), 0);
-        let is_shown = false;
-        self.rfqs.insert(opened.rfq, Rfq { opened, closes_at, is_shown, quotes, held, awarded });
+        let rfq = Rfq {
+            opened: *opened,
+            closes_at,
+            is_shown: false,
+            quotes: Vec::new(),
+            held,
+            awarded: 0,
+        };
+        self.rfqs.insert(opened.rfq, rfq);
     }
 
     /// The book is open: what is due now is the pick.
-    fn reopened(&mut self, id: RfqId, pick_until: TimestampNs) -> Checked {
+    fn shown(&mut self, id: RfqId, pick_until: TimestampNs) -> Checked {
         let rfq = self.rfqs.get_mut(&id).ok_or_else(|| format!("{id} is shown, but not open"))?;
         self.closes.remove(&(rfq.closes_at, id));
         (rfq.closes_at, rfq.is_shown) = (pick_until, true);

@@ -88,7 +88,7 @@ impl Knowledge {
             false => CapabilityId::new(rng.random()),
         };
         self.announced.retain(|announced| announced.closes_at > now);
-        // There is not much time for it.
+        // Before anything else: a book is open for a short time only.
         if !self.shown.is_empty() && rng.random_bool(0.5) {
             let (rfq, quote) = *pick(rng, &self.shown);
             self.shown.retain(|(other, _)| *other != rfq);
@@ -123,9 +123,8 @@ impl Knowledge {
                 Command::CancelRfq(CancelRfq { client_id, target: RfqTarget::Id(rfq) })
             }
             90..92 => {
-                let rfq = self
-                    .any_announced(rng)
-                    .map_or_else(|| RfqId::new(rng.random()), |found| found.rfq);
+                let announced = any(rng, &self.announced);
+                let rfq = rfq_or_nonsense(rng, announced);
                 let reason = NoQuoteReason::OutsideCapability;
                 Command::DeclineRfq(DeclineRfq { client_id, rfq, reason })
             }
@@ -150,8 +149,8 @@ impl Knowledge {
         plan: &Plan,
         (client_id, now): (ClientId, TimestampNs),
     ) -> Command {
-        let announced = self.any_announced(rng);
-        let rfq = announced.map_or_else(|| RfqId::new(rng.random()), |found| found.rfq);
+        let announced = any(rng, &self.announced);
+        let rfq = rfq_or_nonsense(rng, announced);
         if announced.is_some_and(|found| found.format == Format::Dutch) {
             let quantity = rng.random_range(1..=5);
             let limit = Micros::new(rng.random_range(1..60) * 1_000_000);
@@ -178,10 +177,6 @@ impl Knowledge {
             valid_until: now.after(DurationNs::from_millis(rng.random_range(10..100_000))),
             terms: DIGEST,
         })
-    }
-
-    fn any_announced(&self, rng: &mut impl Rng) -> Option<Announced> {
-        any(rng, &self.announced)
     }
 
     fn client_id(&mut self, rng: &mut impl Rng, now: TimestampNs, is_sane: bool) -> ClientId {
@@ -254,6 +249,10 @@ fn offer(rng: &mut impl Rng, plan: &Plan, now: TimestampNs, asked: Option<Announ
             && rng.random_bool(0.3);
     }
     offer
+}
+
+fn rfq_or_nonsense(rng: &mut impl Rng, announced: Option<Announced>) -> RfqId {
+    announced.map_or_else(|| RfqId::new(rng.random()), |announced| announced.rfq)
 }
 
 fn any<T: Copy>(rng: &mut impl Rng, from: &[T]) -> Option<T> {
