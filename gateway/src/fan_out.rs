@@ -12,7 +12,9 @@ use gavel_protocol::{
     Accepted, AgentId, Book, Bug, CloseReason, Codec, Command, Event, MassQuote, MassQuoteAnswer,
     Name, RejectedAnswer, SequencedAnswer, ServerMessage, SessionId, StreamPosition, TimestampNs,
 };
-use gavel_sequencer::{Batch, Consumer, Origin, Part, QueryAnswer, RestoreError, StepView};
+use gavel_sequencer::{
+    Batch, Consumer, Origin, Part, QueryAnswer, RestoreError, StepView, StreamEvent,
+};
 use prometheus_client::metrics::counter::Counter;
 use rustc_hash::FxBuildHasher;
 
@@ -22,10 +24,11 @@ use crate::connection::{Connection, Decision};
 use crate::directory::Directory;
 use crate::lock::lock;
 use crate::metrics::Metrics;
+use crate::overheard::Overheard;
 use crate::problems::{Problems, Solvers};
 use crate::saved::{Edge, Saved};
 use crate::sessions::Sessions;
-use crate::splitter::split_step;
+use crate::splitter::{Sink, split_step};
 use crate::streams::{StreamKey, Streams};
 
 /// The edge's memory of the market, and its way out.
@@ -79,7 +82,13 @@ impl FanOut {
         TimestampNs::from_nanos(self.ts_public.load(Ordering::Relaxed))
     }
 
-    fn publish_step(&self, step: &StepView<'_>, answers: &mut Answers, streams: &mut Streams) {
+    fn publish_step<S: Sink>(
+        &self,
+        step: &StepView<'_>,
+        answers: &mut Answers,
+        streams: &mut S,
+        before: impl FnMut(&mut S, &Event),
+    ) {
         if let (Some(origin), Some(first)) = (step.origin, step.events.first()) {
             self.answer(step, origin, first, answers);
         }
@@ -89,7 +98,7 @@ impl FanOut {
             // The core knows no such session: then there is nothing left to end.
             self.end_session(lost.agent, lost.session);
         }
-        if split_step(self, step, streams, |_, _| ()) {
+        if split_step(self, step, streams, before) {
             self.ts_public.store(step.stamped.ts_event.nanos(), Ordering::Relaxed);
         }
     }
@@ -175,7 +184,7 @@ impl Consumer for FanOut {
         {
             let mut streams = lock(&self.streams);
             for step in batch.steps() {
-                self.publish_step(&step, &mut answers, &mut streams);
+                self.publish_step(&step, &mut answers, &mut *streams, |_, _| ());
             }
             streams.flush();
             // Queries are answered as of the end of the batch, and so are the streams' numbers.
@@ -184,6 +193,19 @@ impl Consumer for FanOut {
             }
         }
         answers.flush();
+    }
+
+    fn replayed(
+        &self,
+        batch: &Batch,
+        wanted: fn(&Event) -> bool,
+        put: &mut dyn FnMut(u64, StreamEvent),
+    ) {
+        let (mut answers, mut streams) = (lock(&self.answers), lock(&self.streams));
+        let mut overheard = Overheard::new(&mut streams, wanted, put);
+        for step in batch.steps() {
+            self.publish_step(&step, &mut answers, &mut overheard, Overheard::begin);
+        }
     }
 
     fn journal_failed(&self) {

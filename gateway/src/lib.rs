@@ -22,6 +22,7 @@ mod http;
 pub mod limits;
 mod lock;
 mod metrics;
+mod overheard;
 mod pipe;
 mod problems;
 #[cfg(test)]
@@ -40,5 +41,4 @@ pub use endpoint::{Gateway, GatewayConfig, GatewayError};
 pub use fan_out::FanOut;
 pub use pipe::{Pipe, Pipes, Written};
 pub use problems::Solvers;
-pub use splitter::StreamSplitter;
 pub use tls::{Identity, IdentityError};

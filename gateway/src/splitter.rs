@@ -1,19 +1,14 @@
 //! Who may see what of the exchange's events: it splits them into the streams that agents subscribe to.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use gavel_protocol::limits::BOOK_SHOWN_MAX;
 use gavel_protocol::{
-    AgentId, BookOpened, BookShown, Bug, BundlesPosed, CancelCause, CapabilityId, Codec, Command,
+    AgentId, BookOpened, BookShown, Bug, BundlesPosed, CancelCause, CapabilityId, Command,
     Declined, Disclosure, Event, Micros, Parties, PosedBundle, PrivateEvent, ProblemBundles,
     PublicEvent, QuoteCanceled, QuoteLost, QuoteShown, Ranked, RankedResult, RfqAnnounced,
     RfqClosed, RfqClosedPublicly, RfqEnded, RfqId, RfqOpened, RfqTaken, RfqTakenPublicly, Standby,
     StandbyEnded, StandingQuoteCanceled,
 };
 use gavel_sequencer::StepView;
-use gavel_sequencer::projection::{self, Split};
-use rustc_hash::FxBuildHasher;
 
 use crate::fan_out::FanOut;
 use crate::lock::lock;
@@ -25,62 +20,27 @@ pub(crate) trait Sink {
     fn push(&mut self, key: StreamKey, event: StreamEvent);
 }
 
-/// Splits a step, and calls `after` with the place of each of its events, from 0, once what is made of that was pushed.
-/// Returns whether everybody may know that it has happened.
+/// Splits a step, and calls `before` with each of its events before what is made of that is pushed. Returns whether
+/// everybody may know that it has happened.
 pub(crate) fn split_step<S: Sink>(
     fan_out: &FanOut,
     step: &StepView<'_>,
     streams: &mut S,
-    mut after: impl FnMut(&mut S, u64),
+    mut before: impl FnMut(&mut S, &Event),
 ) -> bool {
     let command = &step.stamped.request.command;
     let mut out = Splitter { fan_out, streams, command, is_public: false };
     let mut posed = step.posed;
-    for (place, (event, ranking)) in (0..).zip(step.events_with_ranking()) {
+    for (event, ranking) in step.events_with_ranking() {
+        before(out.streams, event);
         if let Event::BundlesPosed(e) = event {
             let (bundles, rest) = posed.split_at(event.posed());
             posed = rest;
             out.pose(e, bundles);
         }
         out.split(event, ranking);
-        after(out.streams, place);
     }
     out.is_public
-}
-
-/// Splits for a projection, from the first step on, into the events that subscribers get, with the same
-/// numbers.
-#[derive(Debug, Default)]
-pub struct StreamSplitter {
-    fan_out: Arc<FanOut>,
-    numbered: Numbered,
-}
-
-/// Numbers the events of streams.
-#[derive(Debug, Default)]
-struct Numbered {
-    /// The number of each stream's last event.
-    last: HashMap<StreamKey, u64, FxBuildHasher>,
-    events: Vec<projection::StreamEvent>,
-}
-
-impl Split for StreamSplitter {
-    fn split(&mut self, step: &StepView<'_>, put: &mut dyn FnMut(u64, projection::StreamEvent)) {
-        split_step(&self.fan_out, step, &mut self.numbered, |numbered, place| {
-            numbered.events.drain(..).for_each(|event| put(place, event));
-        });
-    }
-}
-
-impl Sink for Numbered {
-    fn push(&mut self, key: StreamKey, event: StreamEvent) {
-        let last = self.last.entry(key).or_default();
-        *last += 1;
-        let mut frame = Vec::new();
-        event.encode(Codec::Rkyv, *last, &mut frame);
-        let (stream, stream_seq) = (key.to_string(), *last);
-        self.events.push(projection::StreamEvent { stream, stream_seq, frame });
-    }
 }
 
 /// Splits the core's events into what each may see of them.
@@ -373,47 +333,4 @@ impl<S: Sink> Splitter<'_, S> {
 /// Returns the stream that a halt concerns.
 fn reach(capability: Option<CapabilityId>) -> StreamKey {
     capability.map_or(StreamKey::Exchange, StreamKey::Capability)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use gavel_protocol::{FRAME_HEADER_BYTES, Topic};
-    use gavel_sequencer::Consumer as _;
-
-    use super::*;
-    use crate::samples::{BUYER, PROVIDER, history, listed};
-
-    #[test]
-    fn a_projection_gets_what_subscribers_get_with_the_same_numbers() {
-        let (fan_out, mut splitter) = (FanOut::new(), StreamSplitter::default());
-        let mut projected: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        for batch in history() {
-            fan_out.published(&batch);
-            for step in batch.steps() {
-                splitter.split(&step, &mut |place, event| {
-                    assert!(place < step.events.len() as u64);
-                    projected.entry(event.stream).or_default().extend(event.frame);
-                });
-            }
-        }
-        let topics = [
-            (Topic::Exchange, BUYER),
-            (Topic::Capability(listed().capability), BUYER),
-            (Topic::Private, BUYER),
-            (Topic::Private, PROVIDER),
-        ];
-        for (topic, agent) in topics {
-            let connection = fan_out.connections.open(Codec::Rkyv);
-            let key = StreamKey::of(topic, agent);
-            let subscribed = lock(&fan_out.streams).subscribe(topic, key, Some(1), &connection);
-            let frames = subscribed.1.unwrap().buffer.take();
-            let (opened, events) =
-                frames.split_at(u32::from_le_bytes(frames[..4].try_into().unwrap()) as usize);
-            assert!(opened.len() > FRAME_HEADER_BYTES && !events.is_empty(), "{topic:?}");
-            assert_eq!(projected.remove(&key.to_string()).as_deref(), Some(events), "{topic:?}");
-        }
-        assert!(projected.is_empty(), "{projected:?}");
-    }
 }

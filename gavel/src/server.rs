@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use gavel_exchange::Exchange;
-use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity, Solvers, StreamSplitter};
+use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity, Solvers};
 use gavel_protocol::{
     AgentId, Command, Digest, Found, Name, Problem, ProposeAllocation, PublicKey, Request, RfqId,
     Settings,
@@ -16,7 +16,8 @@ use gavel_sequencer::audit::Notary;
 use gavel_sequencer::journal::{Ack, Head, Journal as _, JournalError, JournalPlace};
 use gavel_sequencer::projection::{ProjectionPlace, Projector};
 use gavel_sequencer::{
-    Auditor, Inbox, Layout, Sequencer, SequencerConfig, SnapshotConfig, Status, Submission,
+    Auditor, Inbox, Layout, Reach, Sequencer, SequencerConfig, SnapshotConfig, Source, Status,
+    Submission,
 };
 use gavel_solver::{PoolHandle, SolverPool};
 use object_store::local::LocalFileSystem;
@@ -101,26 +102,31 @@ impl Server {
         };
         let audit = audit.then(|| data.audit()).transpose()?;
         let (inbox, fan_out) = (Inbox::new(), FanOut::new());
-        // Projector and notary make everything again from the first command. A log that is not kept now could
-        // otherwise not be gone on with later.
-        let keep_history = projection.is_some() || data.has_audit() || audit.is_some();
+        // A log is made anew from the first command only, and one that is not kept now may be gone on with later.
+        let keep_history = data.has_audit() || audit.is_some();
+        let (projected, noted) = (Reach::default(), Reach::default());
+        let followed = [(projection.is_some(), &projected), (audit.is_some(), &noted)];
+        let followed = followed.into_iter().filter(|(is_followed, _)| *is_followed);
         let snapshots = keep.map(|keep| SnapshotConfig {
             keep_history: keep_history || keep.keep_history,
+            followed: followed.map(|(_, reach)| reach.clone()).collect(),
             ..snapshots(&data, keep)
         });
         let (alive, quarantine) = (Some(data.alive()), Some(data.quarantine()));
         let config = SequencerConfig { layout, found, alive, snapshots, quarantine };
         let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await?;
         until_founded(&fan_out, &sequencer.status()).await?;
+        let source = |reach| Source {
+            journal: journal_place.reader(),
+            snapshots: Some(data.snapshots()),
+            reach,
+        };
+        let status = || sequencer.status();
         let projector = projection
-            .map(|place| {
-                let split = Box::<StreamSplitter>::default();
-                Projector::start(journal_place.clone(), place, split, sequencer.status())
-            })
+            .map(|place| Projector::start(source(projected), FanOut::new(), place, status()))
             .transpose()?;
-        let notary = audit
-            .map(|audit| Notary::start(journal_place, audit, sequencer.status()))
-            .transpose()?;
+        let notary =
+            audit.map(|audit| Notary::start(source(noted), audit, status())).transpose()?;
         let pool = start_pool(solvers, inbox.clone(), &fan_out)?;
 
         let identity = match certificate {
@@ -227,6 +233,7 @@ fn snapshots(data: &DataDir, keep: KeepArgs) -> SnapshotConfig {
         // So many fit any machine's idea of a number.
         kept: usize::try_from(keep.keep_snapshots).unwrap_or(usize::MAX),
         keep_history: keep.keep_history,
+        followed: Vec::new(),
         consumer: || FanOut::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! The way out: who gets what has happened, and when.
 
-use gavel_protocol::TimestampNs;
+use gavel_protocol::{Event, TimestampNs};
+use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::batch::Batch;
 use crate::inbox::Origin;
@@ -14,6 +15,18 @@ pub trait Consumer: Send + Sync {
     /// A batch is durable. Called in order, each batch once, on the journal's thread, and before
     /// that, during recovery, for every batch that the journal holds (without origins).
     fn published(&self, batch: &Batch);
+
+    /// The same for a batch of a replay that nobody listens to. Puts out what subscribers would get of each
+    /// event that is `wanted`, in order, with the event's place in the batch, from 0. A consumer without
+    /// subscribers puts out nothing.
+    fn replayed(
+        &self,
+        batch: &Batch,
+        _wanted: fn(&Event) -> bool,
+        _put: &mut dyn FnMut(u64, StreamEvent),
+    ) {
+        self.published(batch);
+    }
 
     /// The journal cannot commit any more: nothing further will be published.
     fn journal_failed(&self);
@@ -34,6 +47,32 @@ pub trait Consumer: Send + Sync {
             [] => Ok(()),
             _ => Err(RestoreError::Damaged("there is something where nothing is expected")),
         }
+    }
+}
+
+/// An event of one of the numbered streams that subscribers get.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct StreamEvent {
+    /// The stream's name.
+    pub stream: String,
+    /// Its number in the stream, from 1.
+    pub stream_seq: u64,
+    /// The event as a frame.
+    pub frame: Vec<u8>,
+}
+
+/// A consumer that nothing depends on.
+pub(crate) struct Unheard;
+
+impl Consumer for Unheard {
+    fn sequenced(&self, _: Origin, _: TimestampNs) {}
+
+    fn published(&self, _: &Batch) {}
+
+    fn journal_failed(&self) {}
+
+    fn restore(&self, _: &[u8]) -> Result<(), RestoreError> {
+        Ok(())
     }
 }
 

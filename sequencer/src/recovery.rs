@@ -196,6 +196,11 @@ impl Replayer {
         self.head
     }
 
+    /// Returns the rules that brought it about.
+    pub fn rules_version(&self) -> u32 {
+        self.rules_version
+    }
+
     /// Returns how many records it has applied.
     pub fn records(&self) -> u64 {
         self.records

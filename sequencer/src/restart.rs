@@ -1,13 +1,24 @@
 //! The way back: the newest snapshot that is whole and of this journal, and the journal after it.
 
+use std::sync::Arc;
+
 use gavel_protocol::RULES_VERSION;
 
+use crate::curtain::{Curtain, Nobody};
 use crate::error_text::error_text;
 use crate::journal::{Head, Journal, JournalReader, Through};
 use crate::publish::Consumer;
 use crate::recovery::{RecoveryError, Replayed, Replayer};
 use crate::replay::replay_from;
+use crate::replica::Replica;
 use crate::snapshots::{Saved, Snapshots, SnapshotsError};
+
+/// What a snapshot has given back, but for the consumer's part.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    pub(crate) replayer: Replayer,
+    pub(crate) curtain: Curtain,
+}
 
 /// Brings an exchange and its consumer to the end of a journal, which has ended with `noted` or went on
 /// from there: from the newest good snapshot, or from the journal's beginning.
@@ -22,7 +33,7 @@ pub async fn recover<J: Journal>(
     consumer: &dyn Consumer,
 ) -> Result<Replayed, RecoveryError> {
     let start = match snapshots {
-        Some(snapshots) => newest(&mut Through(journal), snapshots, consumer).await?,
+        Some(snapshots) => newest(&mut Through(journal), snapshots, consumer).await?.replayer,
         None => Replayer::default(),
     };
     let from_snapshot = start.head().seq > 0;
@@ -32,7 +43,8 @@ pub async fn recover<J: Journal>(
     Ok(replayed)
 }
 
-/// Brings a journal to its end, and makes a snapshot of that. Returns the command it stands for.
+/// Brings a journal to its end, and makes a snapshot of that. Returns the command it stands for. Nobody listens to
+/// the consumer.
 ///
 /// # Errors
 ///
@@ -41,15 +53,18 @@ pub async fn make_snapshot<J: Journal>(
     journal: &mut J,
     noted: Head,
     snapshots: &Snapshots,
-    consumer: &dyn Consumer,
+    consumer: Arc<dyn Consumer>,
 ) -> Result<u64, RecoveryError> {
-    let Replayed { exchange, head, rules_version, .. } =
-        recover(journal, noted, Some(snapshots), consumer).await?;
+    let Restored { replayer, mut curtain } =
+        newest(&mut Through(journal), snapshots, &*consumer).await?;
+    let pass = |replayer: &Replayer| curtain.pass(replayer.batch(), &*consumer, &mut Nobody);
+    let replayer = replay_from(replayer, journal, noted, pass).await?;
+    let seq = replayer.head().seq;
     // Of other rules there is one already: an upgrade goes on from it.
-    if head.seq > 0 && rules_version == RULES_VERSION {
-        snapshots.write(&Saved::of(&exchange, head, consumer))?;
+    if seq > 0 && replayer.rules_version() == RULES_VERSION {
+        snapshots.write(&Replica::of(Restored { replayer, curtain }, consumer).saved())?;
     }
-    Ok(head.seq)
+    Ok(seq)
 }
 
 /// Goes back to the snapshot of a command.
@@ -63,7 +78,7 @@ pub async fn start_at<J: Journal>(
     seq: u64,
     consumer: &dyn Consumer,
 ) -> Result<Replayer, RecoveryError> {
-    Ok(continued(&mut Through(journal), snapshots, seq, consumer).await??)
+    Ok(continued(&mut Through(journal), snapshots, seq, consumer).await??.replayer)
 }
 
 /// Goes back to the newest snapshot that can be continued from, or to the beginning.
@@ -71,20 +86,15 @@ pub(crate) async fn newest(
     journal: &mut dyn JournalReader,
     snapshots: &Snapshots,
     consumer: &dyn Consumer,
-) -> Result<Replayer, RecoveryError> {
-    let mut wrong = None;
-    for seq in snapshots.list()?.into_iter().rev() {
-        match continued(journal, snapshots, seq, consumer).await? {
-            Ok(replayer) => return Ok(replayer),
-            Err(error) => {
-                tracing::warn!(seq, error = %error_text(&error), "a snapshot is passed over");
-                wrong.get_or_insert(error);
-            }
-        }
-    }
+) -> Result<Restored, RecoveryError> {
+    let seqs = snapshots.list()?.into_iter().rev();
+    let wrong = match good_one(journal, snapshots, seqs, consumer).await? {
+        (Some(restored), _) => return Ok(restored),
+        (None, wrong) => wrong,
+    };
     let first_seq = match journal.read_after(0).await? {
         Some(first) if first.first_seq > 1 => first.first_seq,
-        _ => return Ok(Replayer::default()),
+        _ => return Ok(Restored::default()),
     };
     Err(match wrong {
         // Nothing is damaged: another build goes on from it.
@@ -95,13 +105,34 @@ pub(crate) async fn newest(
     })
 }
 
+/// Goes back to the first of these snapshots that can be continued from, if there is one, and says what was wrong
+/// with the first one that cannot.
+pub(crate) async fn good_one(
+    journal: &mut dyn JournalReader,
+    snapshots: &Snapshots,
+    seqs: impl Iterator<Item = u64>,
+    consumer: &dyn Consumer,
+) -> Result<(Option<Restored>, Option<SnapshotsError>), RecoveryError> {
+    let mut wrong = None;
+    for seq in seqs {
+        match continued(journal, snapshots, seq, consumer).await? {
+            Ok(restored) => return Ok((Some(restored), wrong)),
+            Err(error) => {
+                tracing::warn!(seq, error = %error_text(&error), "a snapshot is passed over");
+                wrong.get_or_insert(error);
+            }
+        }
+    }
+    Ok((None, wrong))
+}
+
 /// Continues from a snapshot, if it is whole and of this journal.
 async fn continued(
     journal: &mut dyn JournalReader,
     snapshots: &Snapshots,
     seq: u64,
     consumer: &dyn Consumer,
-) -> Result<Result<Replayer, SnapshotsError>, RecoveryError> {
+) -> Result<Result<Restored, SnapshotsError>, RecoveryError> {
     let saved = match snapshots.read(seq) {
         Ok(saved) => saved,
         Err(error) => return Ok(Err(error)),
@@ -117,14 +148,16 @@ async fn continued(
         let (path, rules_version) = (snapshots.path(seq), saved.rules_version);
         return Ok(Err(SnapshotsError::OtherRules { path, rules_version }));
     }
-    let Ok(exchange) = saved.exchange() else {
-        let (path, problem) = (snapshots.path(seq), "it holds no exchange");
-        return Ok(Err(SnapshotsError::Damaged { path, problem }));
+    let damaged = |problem| SnapshotsError::Damaged { path: snapshots.path(seq), problem };
+    let Ok(exchange) = saved.exchange() else { return Ok(Err(damaged("it holds no exchange"))) };
+    let Some(curtain) = Curtain::from_bytes(&saved.curtain) else {
+        return Ok(Err(damaged("it does not say what is held back")));
     };
     if let Err(source) = consumer.restore(&saved.consumer) {
         return Ok(Err(SnapshotsError::Restoring { seq, source }));
     }
-    Ok(Ok(Replayer::new(exchange, saved.head, saved.rules_version)))
+    let replayer = Replayer::new(exchange, saved.head, saved.rules_version);
+    Ok(Ok(Restored { replayer, curtain }))
 }
 
 /// Returns whether these rules go on from a snapshot: it was made under them, or under older ones and

@@ -14,12 +14,13 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use tokio::runtime::Runtime;
 
 use crate::error_text::error_text;
+use crate::follower::Reach;
 use crate::journal::{Journal, JournalReader};
 use crate::publish::Consumer;
-use crate::recovery::{RecoveryError, Replayer};
-use crate::restart::newest;
+use crate::recovery::RecoveryError;
+use crate::replica::Replica;
 use crate::run::{Audit, Status};
-use crate::snapshots::{Saved, Snapshots};
+use crate::snapshots::Snapshots;
 
 /// How snapshots are made.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct SnapshotConfig {
     pub kept: usize,
     /// Whether the journal keeps what is before the oldest of them, too.
     pub keep_history: bool,
+    /// How far those have come who follow the journal: what they need to go on stays.
+    pub followed: Vec<Reach>,
     /// Makes a consumer like the one that is served, which nobody listens to.
     pub consumer: fn() -> Arc<dyn Consumer>,
 }
@@ -174,32 +177,32 @@ impl Work {
     fn make(&mut self, until: u64, is_last: bool) -> Result<(), RecoveryError> {
         let consumer = (self.config.consumer)();
         let Self { runtime, reader, snapshots, .. } = self;
-        let replayer = runtime.block_on(async {
-            let mut replayer = newest(&mut **reader, snapshots, &*consumer).await?;
-            while replayer.head().seq < until {
-                let record = reader.read_after(replayer.head().seq).await?;
+        let replica = runtime.block_on(async {
+            let mut replica = Replica::newest(&mut **reader, snapshots, consumer).await?;
+            while replica.head().seq < until {
+                let record = reader.read_after(replica.head().seq).await?;
                 let record = record.ok_or_else(|| RecoveryError::NotAsNoted {
                     noted_seq: until,
-                    found_seq: replayer.head().seq,
+                    found_seq: replica.head().seq,
                 })?;
-                replayer.apply(record)?;
-                consumer.published(replayer.batch());
+                replica.apply(record)?;
             }
-            Ok::<Replayer, RecoveryError>(replayer)
+            Ok::<Replica, RecoveryError>(replica)
         })?;
         if is_last {
-            self.status.set_shadow(Audit::of(replayer.exchange()));
+            self.status.set_shadow(Audit::of(replica.exchange()));
         }
-        let head = replayer.head();
+        let head = replica.head();
         let is_there = self.snapshots.read(head.seq).is_ok_and(|saved| saved.head == head);
         if !is_there {
-            let saved = Saved::of(replayer.exchange(), head, &*consumer);
-            drop(replayer);
+            let saved = replica.saved();
+            drop(replica);
             // Not logged: when it is due depends on how many sealed quotes there are.
             self.snapshots.write(&saved)?;
         }
-        let SnapshotConfig { kept, every, keep_history, .. } = self.config;
-        let needed_from = self.snapshots.retain(kept, every)?;
+        let SnapshotConfig { kept, every, keep_history, followed, .. } = &self.config;
+        let followed = followed.iter().map(Reach::seq).min().unwrap_or(u64::MAX);
+        let needed_from = self.snapshots.retain(*kept, *every, followed)?;
         if let Some(seq) = needed_from.filter(|_| !keep_history) {
             self.shared.truncate_to.store(seq, Ordering::Release);
         }

@@ -14,14 +14,14 @@ use gavel_exchange::{Exchange, Snapshot};
 use gavel_protocol::{Digest, RULES_UPGRADED_FROM, RULES_VERSION};
 
 use crate::journal::Head;
-use crate::publish::{Consumer, RestoreError};
+use crate::publish::RestoreError;
 
 /// What a file begins with.
 const MAGIC: [u8; 8] = *b"gavelsnp";
 /// The format of the file itself.
-const FORMAT: u32 = 1;
-/// Magic, format, rules version, seq, chain, length of the exchange's part and of the consumer's.
-const HEADER_BYTES: usize = 8 + 4 + 4 + 8 + 32 + 8 + 8;
+const FORMAT: u32 = 2;
+/// Magic, format, rules version, seq, chain, and the lengths of the parts.
+const HEADER_BYTES: usize = 8 + 4 + 4 + 8 + 32 + 3 * 8;
 /// The digest of the header and of everything that follows the digest.
 const DIGEST_BYTES: usize = 32;
 
@@ -45,6 +45,8 @@ pub struct Saved {
     pub exchange: Vec<u8>,
     /// What the consumer saved.
     pub consumer: Vec<u8>,
+    /// What is held back from whoever follows the journal, and how many events have come through.
+    pub curtain: Vec<u8>,
 }
 
 /// Why a snapshot cannot be used.
@@ -196,14 +198,17 @@ impl Snapshots {
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
         let header = Header::of(saved).to_bytes();
         file.write_all(&header)?;
-        file.write_all(&digest_of(&header, &[&saved.exchange, &saved.consumer]))?;
-        file.write_all(&saved.exchange)?;
-        file.write_all(&saved.consumer)?;
+        file.write_all(&digest_of(&header, &saved.parts()))?;
+        for part in saved.parts() {
+            file.write_all(part)?;
+        }
         file.sync_all()
     }
 
     /// Keeps the newest snapshot, and of the others so many that `kept` are left, each at least
-    /// `apart` commands after the one before it; deletes the rest, damaged ones first of all.
+    /// `apart` commands after the one before it, and the newest one of `followed` or before it: whoever
+    /// follows the journal has come so far, and goes on from there. Deletes the rest, damaged ones first
+    /// of all.
     ///
     /// Returns the command that the oldest one stands for, if there are as many as are to be kept:
     /// then nobody needs what is before it. Every one that counts was read back.
@@ -211,7 +216,12 @@ impl Snapshots {
     /// # Errors
     ///
     /// [`SnapshotsError`]; then nothing may be deleted because of what is kept here.
-    pub fn retain(&self, kept: usize, apart: u64) -> Result<Option<u64>, SnapshotsError> {
+    pub fn retain(
+        &self,
+        kept: usize,
+        apart: u64,
+        followed: u64,
+    ) -> Result<Option<u64>, SnapshotsError> {
         for path in self.files()? {
             if path.extension().is_some_and(|extension| extension == UNFINISHED) {
                 delete(&path)?;
@@ -232,10 +242,14 @@ impl Snapshots {
             }
         }
         let chosen = chosen(&good, kept.max(1), apart);
-        for seq in good.iter().filter(|seq| !chosen.contains(seq)) {
+        let followed = good.iter().rev().find(|seq| **seq <= followed);
+        // Without one, the oldest may stand for what is gone of the journal.
+        let base = followed.or(good.first());
+        for seq in good.iter().filter(|seq| !chosen.contains(seq) && Some(*seq) != base) {
             delete(&self.path(*seq))?;
         }
-        Ok(chosen.first().filter(|_| chosen.len() >= kept).copied())
+        let oldest = chosen.first().filter(|_| chosen.len() >= kept);
+        Ok(oldest.zip(followed).map(|(oldest, followed)| *oldest.min(followed)))
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, SnapshotsError> {
@@ -249,10 +263,9 @@ impl Snapshots {
 }
 
 impl Saved {
-    /// Saves an exchange as it was when the journal ended with `head`, and its consumer.
-    pub fn of(exchange: &Exchange, head: Head, consumer: &dyn Consumer) -> Self {
-        let (exchange, consumer) = (exchange.snapshot().to_bytes(), consumer.snapshot());
-        Self { head, rules_version: RULES_VERSION, exchange, consumer }
+    /// Returns its parts, in the order in which they are in the file.
+    fn parts(&self) -> [&[u8]; 3] {
+        [&self.exchange, &self.consumer, &self.curtain]
     }
 
     /// Reads what a snapshot's file holds, and checks that every byte is as it was written. Errors name
@@ -265,7 +278,7 @@ impl Saved {
         let path = || file.to_path_buf();
         let damaged = |problem| SnapshotsError::Damaged { path: path(), problem };
         let header = Header::read(bytes).ok_or_else(|| damaged("it has no header"))?;
-        let Header { format, rules_version, head, exchange, consumer } = header;
+        let Header { format, rules_version, head, parts: lengths } = header;
         if format != FORMAT {
             return Err(SnapshotsError::OtherFormat { path: path(), format });
         }
@@ -278,10 +291,9 @@ impl Saved {
         if !(RULES_UPGRADED_FROM..=RULES_VERSION).contains(&rules_version) {
             return Err(SnapshotsError::OtherRules { path: path(), rules_version });
         }
-        let cut = usize::try_from(exchange).ok().and_then(|at| payload.split_at_checked(at));
-        let cut = cut.filter(|(_, after)| after.len() as u64 == consumer);
-        let (exchange, consumer) = cut.ok_or_else(|| damaged("wrong lengths"))?;
-        Ok(Self { head, rules_version, exchange: exchange.to_vec(), consumer: consumer.to_vec() })
+        let [exchange, consumer, curtain] =
+            cut(payload, lengths).ok_or_else(|| damaged("wrong lengths"))?;
+        Ok(Self { head, rules_version, exchange, consumer, curtain })
     }
 
     /// Makes the exchange anew.
@@ -311,6 +323,16 @@ fn chosen(good: &[u64], kept: usize, apart: u64) -> Vec<u64> {
     chosen.split_off(chosen.len().saturating_sub(kept))
 }
 
+/// Cuts what is in a file into parts of these lengths.
+fn cut<const PARTS: usize>(mut payload: &[u8], lengths: [u64; PARTS]) -> Option<[Vec<u8>; PARTS]> {
+    let mut parts = [const { Vec::new() }; PARTS];
+    for (part, length) in parts.iter_mut().zip(lengths) {
+        let (of_this, rest) = payload.split_at_checked(usize::try_from(length).ok()?)?;
+        (*part, payload) = (of_this.to_vec(), rest);
+    }
+    payload.is_empty().then_some(parts)
+}
+
 fn delete(path: &Path) -> Result<(), SnapshotsError> {
     fs::remove_file(path).map_err(|source| SnapshotsError::Writing { path: path.into(), source })
 }
@@ -329,10 +351,8 @@ struct Header {
     format: u32,
     rules_version: u32,
     head: Head,
-    /// Bytes of the exchange's part.
-    exchange: u64,
-    /// Bytes of the consumer's part.
-    consumer: u64,
+    /// The bytes of each part.
+    parts: [u64; 3],
 }
 
 impl Header {
@@ -341,8 +361,7 @@ impl Header {
             format: FORMAT,
             rules_version: saved.rules_version,
             head: saved.head,
-            exchange: saved.exchange.len() as u64,
-            consumer: saved.consumer.len() as u64,
+            parts: saved.parts().map(|part| part.len() as u64),
         }
     }
 
@@ -353,8 +372,9 @@ impl Header {
         bytes.extend_from_slice(&self.rules_version.to_le_bytes());
         bytes.extend_from_slice(&self.head.seq.to_le_bytes());
         bytes.extend_from_slice(self.head.chain.as_bytes());
-        bytes.extend_from_slice(&self.exchange.to_le_bytes());
-        bytes.extend_from_slice(&self.consumer.to_le_bytes());
+        for length in self.parts {
+            bytes.extend_from_slice(&length.to_le_bytes());
+        }
         bytes
     }
 
@@ -366,13 +386,13 @@ impl Header {
         let (seq, rest) = rest.split_first_chunk()?;
         let (chain, rest) = rest.split_first_chunk::<32>()?;
         let (exchange, rest) = rest.split_first_chunk()?;
-        let (consumer, _) = rest.split_first_chunk()?;
+        let (consumer, rest) = rest.split_first_chunk()?;
+        let (curtain, _) = rest.split_first_chunk()?;
         (*magic == MAGIC).then(|| Self {
             format: u32::from_le_bytes(*format),
             rules_version: u32::from_le_bytes(*rules_version),
             head: Head { seq: u64::from_le_bytes(*seq), chain: Digest::new(*chain) },
-            exchange: u64::from_le_bytes(*exchange),
-            consumer: u64::from_le_bytes(*consumer),
+            parts: [exchange, consumer, curtain].map(|length| u64::from_le_bytes(*length)),
         })
     }
 }
@@ -384,7 +404,8 @@ mod tests {
     fn saved(seq: u64) -> Saved {
         let head = Head { seq, chain: Digest::new([7; 32]) };
         let exchange = Exchange::new().snapshot().to_bytes();
-        Saved { head, rules_version: RULES_VERSION, exchange, consumer: vec![1, 2, 3] }
+        let (consumer, curtain) = (vec![1, 2, 3], vec![4, 5]);
+        Saved { head, rules_version: RULES_VERSION, exchange, consumer, curtain }
     }
 
     fn some() -> (tempfile::TempDir, Snapshots) {
@@ -434,8 +455,8 @@ mod tests {
         snapshots.write(&saved(3)).unwrap();
         let saved = saved(3);
         let header = Header { rules_version: RULES_VERSION + 1, ..Header::of(&saved) }.to_bytes();
-        let digest = digest_of(&header, &[&saved.exchange, &saved.consumer]);
-        let bytes = [&header[..], &digest, &saved.exchange, &saved.consumer].concat();
+        let digest = digest_of(&header, &saved.parts());
+        let bytes = [&header[..], &digest, &saved.parts().concat()].concat();
         fs::write(snapshots.path(3), bytes).unwrap();
         let read = snapshots.read(3);
         let other = RULES_VERSION + 1;
@@ -443,7 +464,7 @@ mod tests {
             matches!(read, Err(SnapshotsError::OtherRules { rules_version, .. }) if rules_version == other),
             "{read:?}"
         );
-        assert_eq!(snapshots.retain(1, 1).unwrap(), None, "it does not count");
+        assert_eq!(snapshots.retain(1, 1, u64::MAX).unwrap(), None, "it does not count");
         assert_eq!(snapshots.list().unwrap(), [3], "and stays for the build that reads it");
     }
 
@@ -464,12 +485,27 @@ mod tests {
         }
         fs::write(snapshots.path(30), b"torn").unwrap();
         fs::write(snapshots.path(40).with_extension(UNFINISHED), b"torn").unwrap();
-        assert_eq!(snapshots.retain(3, 10).unwrap(), None);
+        assert_eq!(snapshots.retain(3, 10, u64::MAX).unwrap(), None);
         assert_eq!(snapshots.files().unwrap().len(), 2);
         snapshots.write(&saved(30)).unwrap();
-        assert_eq!(snapshots.retain(3, 10).unwrap(), Some(10));
+        assert_eq!(snapshots.retain(3, 10, u64::MAX).unwrap(), Some(10));
         snapshots.write(&saved(40)).unwrap();
-        assert_eq!(snapshots.retain(3, 10).unwrap(), Some(20));
+        assert_eq!(snapshots.retain(3, 10, u64::MAX).unwrap(), Some(20));
         assert_eq!(snapshots.list().unwrap(), [20, 30, 40]);
+    }
+
+    #[test]
+    fn what_a_follower_goes_on_from_stays() {
+        let (_folder, snapshots) = some();
+        for seq in [10, 20, 30, 40] {
+            snapshots.write(&saved(seq)).unwrap();
+        }
+        assert_eq!(snapshots.retain(2, 10, 9).unwrap(), None, "it begins with the first command");
+        assert_eq!(snapshots.list().unwrap(), [10, 30, 40]);
+        snapshots.write(&saved(20)).unwrap();
+        assert_eq!(snapshots.retain(2, 10, 29).unwrap(), Some(20));
+        assert_eq!(snapshots.list().unwrap(), [20, 30, 40]);
+        assert_eq!(snapshots.retain(2, 10, 35).unwrap(), Some(30));
+        assert_eq!(snapshots.list().unwrap(), [30, 40]);
     }
 }

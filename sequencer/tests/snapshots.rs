@@ -136,6 +136,7 @@ impl World {
             every: self.every,
             kept: self.kept,
             keep_history: self.keep_history,
+            followed: Vec::new(),
             consumer: || Arc::new(Counted::default()),
         };
         let alive = Some(self.path().join("alive"));
@@ -363,7 +364,7 @@ async fn records_before_the_oldest_kept_snapshot_are_deleted() {
         assert!(
             matches!(
                 error,
-                RecoveryError::Snapshots(SnapshotsError::OtherFormat { format: 2, .. })
+                RecoveryError::Snapshots(SnapshotsError::OtherFormat { format: 3, .. })
             ),
             "{error}"
         );
@@ -471,8 +472,8 @@ async fn a_snapshot_is_made_of_an_exchange_that_has_stopped() {
     for mut world in World::all(1_000) {
         let (audit, _) = world.run(5).await;
         fs::remove_file(world.snapshots().path(audit.seq)).unwrap();
-        let (counted, mut journal) = (Counted::default(), world.journal().await);
-        let made = make_snapshot(&mut journal, Head::EMPTY, &world.snapshots(), &counted).await;
+        let (counted, mut journal) = (Arc::<Counted>::default(), world.journal().await);
+        let made = make_snapshot(&mut journal, Head::EMPTY, &world.snapshots(), counted).await;
         assert_eq!(made.unwrap(), audit.seq);
         drop(journal);
         assert_eq!(world.recovered().await.2, 0);

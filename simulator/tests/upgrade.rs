@@ -88,6 +88,7 @@ impl Left {
             every: u64::MAX,
             kept: 3,
             keep_history: true,
+            followed: Vec::new(),
             consumer: || FanOut::new(),
         };
         let config = SequencerConfig {

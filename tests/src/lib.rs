@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use gavel_client::{Client, Config, EventStream, SigningKey, StreamEvent, StreamItem, Trust};
 use gavel_exchange::Exchange;
-use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity, StreamSplitter};
+use gavel_gateway::{FanOut, Gateway, GatewayConfig, Identity};
 use gavel_protocol::limits::CLEARING_MAX;
 use gavel_protocol::{
     AccountId, AgentId, Attributes, Bundle, BundleGroup, BundleTerms, CapabilityId, Codec,
@@ -29,7 +29,9 @@ use gavel_protocol::{
 use gavel_sequencer::journal::JournalPlace;
 use gavel_sequencer::limits::{SNAPSHOT_EVERY, SNAPSHOTS_KEPT};
 use gavel_sequencer::projection::{ProjectionPlace, Projector};
-use gavel_sequencer::{Inbox, Layout, Sequencer, SequencerConfig, SnapshotConfig};
+use gavel_sequencer::{
+    Inbox, Layout, Reach, Sequencer, SequencerConfig, SnapshotConfig, Snapshots, Source,
+};
 use object_store::memory::InMemory;
 use tempfile::TempDir;
 
@@ -204,12 +206,15 @@ async fn serve(
         settings,
     };
     let (inbox, fan_out) = (Inbox::new(), FanOut::new());
+    let reach = Reach::default();
     // Every stop makes one, and every restart continues from it.
+    let in_folder = folder.path().join("snapshots");
     let snapshots = SnapshotConfig {
-        folder: folder.path().join("snapshots"),
+        folder: in_folder.clone(),
         every: SNAPSHOT_EVERY,
         kept: SNAPSHOTS_KEPT,
-        keep_history: projection.is_some(),
+        keep_history: false,
+        followed: projection.iter().map(|_| reach.clone()).collect(),
         consumer: || FanOut::new(),
     };
     let snapshots = Some(snapshots);
@@ -222,8 +227,9 @@ async fn serve(
     }
     let identity = Identity::load_or_make(folder.path()).unwrap();
     let projector = projection.map(|projection| {
-        let split = Box::<StreamSplitter>::default();
-        Projector::start(place, projection, split, sequencer.status()).unwrap()
+        let snapshots = Some(Snapshots::new(&in_folder));
+        let source = Source { journal: place.reader(), snapshots, reach };
+        Projector::start(source, FanOut::new(), projection, sequencer.status()).unwrap()
     });
     let mut config = GatewayConfig::new(identity);
     config.history = projector.as_ref().map(Projector::history);

@@ -9,6 +9,7 @@ use ed25519_dalek::SigningKey;
 use gavel_sequencer::audit::{AuditConfig, AuditEntry, AuditError, AuditLog, AuditReader};
 use gavel_sequencer::audit::{Secret, SignedHead};
 use gavel_sequencer::journal::{AnyJournal, Journal as _, JournalPlace, Record};
+use gavel_sequencer::{Reach, Snapshots, Source};
 use gavel_tests::story::{Quotes, Story};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
@@ -39,6 +40,10 @@ impl Audited {
         JournalPlace::Folder(self.folder.path().join("journal")).open().await.unwrap()
     }
 
+    fn snapshots(&self) -> Snapshots {
+        Snapshots::new(&self.folder.path().join("snapshots"))
+    }
+
     fn store(&self) -> PathBuf {
         self.folder.path().join("audit.sqlite")
     }
@@ -46,7 +51,9 @@ impl Audited {
     async fn try_build(&self, rebuild: bool) -> Result<AuditLog, AuditError> {
         let (key, secret) = (SigningKey::from_bytes(&[1; 32]), Secret::new([2; 32]));
         let config = AuditConfig { path: self.store(), key, secret };
-        AuditLog::catch_up(self.journal().await, config, rebuild).await
+        let (journal, snapshots) = (self.journal().await.into_reader(), Some(self.snapshots()));
+        let source = Source { journal, snapshots, reach: Reach::default() };
+        AuditLog::catch_up(source, config, rebuild).await
     }
 
     /// Brings the audit log up to the journal's end, and returns its head.

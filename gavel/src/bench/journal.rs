@@ -186,13 +186,13 @@ impl Replayed {
         let journal = place.open().await?;
         let mut flow = Flow::start(MIX, args.seed, journal)?;
         flow.until(args.commands - TAIL).await?;
-        let snapshot = flow.snapshot(&data.snapshots()).await?;
+        flow.snapshot(&data.snapshots()).await?;
         flow.until(args.commands).await?;
         flow.stop().await?;
         let mut replayed = Self {
             commands_per_s: Rates::default(),
             start_ms: Rates::default(),
-            beside: Beside::measure(&place, &data.snapshots_folder(), snapshot).await?,
+            beside: Beside::measure(&place, &data.snapshots_folder()).await?,
             state_hash: String::new(),
         };
         for _ in 0..RUNS {

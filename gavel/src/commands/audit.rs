@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use gavel_sequencer::audit::{AuditError, AuditLog, AuditReader, Proof, SignedHead};
+use gavel_sequencer::{Reach, Source};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -31,7 +32,9 @@ pub fn run(command: &AuditCommand, output: &Output) -> anyhow::Result<Exit> {
 async fn build(args: &AuditBuildArgs, output: &Output) -> anyhow::Result<Exit> {
     let data = DataDir::new(&args.data);
     let journal = args.journal.place_of_existing(&data)?.open_to_read().await?;
-    let built = AuditLog::catch_up(journal, data.audit()?, args.rebuild).await?;
+    let (journal, snapshots) = (journal.into_reader(), Some(data.snapshots()));
+    let source = Source { journal, snapshots, reach: Reach::default() };
+    let built = AuditLog::catch_up(source, data.audit()?, args.rebuild).await?;
     let AuditLog { seq, head } = built;
     let tree_size = head.as_ref().map_or(0, |head| head.tree_size);
     let text = format!("{tree_size} leaves from {seq} commands are in the audit log, and signed");

@@ -1,7 +1,8 @@
 //! `gavel project`: bring a projection up to the end of a journal, or make it anew.
 
-use gavel_gateway::StreamSplitter;
+use gavel_gateway::FanOut;
 use gavel_sequencer::projection::Projection;
+use gavel_sequencer::{Reach, Source};
 use serde_json::json;
 
 use crate::Exit;
@@ -16,9 +17,12 @@ pub fn run(args: &ProjectArgs, output: &Output) -> anyhow::Result<Exit> {
         let data = DataDir::new(&args.data);
         let place = args.projection.place()?;
         let journal = args.journal.place_of_existing(&data)?.open_to_read().await?;
-        let split = Box::<StreamSplitter>::default();
-        let Projection { seq, events } =
-            Projection::catch_up(journal, &place, split, args.rebuild).await?;
+        let (journal, snapshots) = (journal.into_reader(), Some(data.snapshots()));
+        let source = Source { journal, snapshots, reach: Reach::default() };
+        let Projection { seq, events } = match args.rebuild {
+            true => Projection::rebuild(source, FanOut::new(), &place).await?,
+            false => Projection::catch_up(source, FanOut::new(), &place).await?,
+        };
         let text = format!("{events} events of {seq} commands are in the projection");
         output.summary(text, &json!({ "seq": seq, "events": events }));
         Ok(Exit::Done)

@@ -26,7 +26,7 @@ async fn list(args: &SnapshotArgs, output: &Output) -> anyhow::Result<Exit> {
         place.open_to_read().await?.close().await?;
         let mut journal = place.open().await?;
         let noted = data.last_note()?.head;
-        make_snapshot(&mut journal, noted, &snapshots, &*FanOut::new()).await?;
+        make_snapshot(&mut journal, noted, &snapshots, FanOut::new()).await?;
         journal.close().await?;
     }
     let (mut lines, mut found, mut all_good) = (Vec::new(), Vec::new(), true);

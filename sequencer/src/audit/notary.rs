@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
-use gavel_protocol::{Event, Name, Ranked, RfqClosed};
+use gavel_exchange::Exchange;
+use gavel_protocol::{Event, Ranked, RfqClosed};
 
 use super::store::{Entry, Store, Tree};
 use super::{AuditError, AuditReader, Place, Rank, Secret, SignedHead};
+use crate::curtain::{At, Passed, Receiver};
 use crate::follower::{
-    At, Cursor, Follower, Following, Parts, Product, Receiver, event_text, ranked_text,
+    Cursor, Follower, Following, Parts, Product, Source, event_text, ranked_text,
 };
-use crate::journal::{AnyJournal, JournalPlace, Whole};
 use crate::limits::{AUDIT_HEAD_EVERY, AUDIT_LEAVES_MAX, IDLE_WAKE_MAX};
+use crate::publish::Unheard;
 use crate::run::Status;
 
 /// Why there is a store when something is kept.
@@ -70,19 +72,19 @@ impl LatestHead {
 
 impl AuditLog {
     /// Brings an audit log up to the end of a journal, and signs a head if there is anything new. With
-    /// `rebuild` the leaves are made anew from the first command; heads that were signed stay.
+    /// `rebuild` the leaves are made anew, from the first command; heads that were signed stay.
     ///
     /// # Errors
     ///
     /// [`AuditError`]; what was committed stays.
     pub async fn catch_up(
-        journal: AnyJournal,
+        source: Source,
         config: AuditConfig,
         rebuild: bool,
     ) -> Result<Self, AuditError> {
         let path = config.path.clone();
         let leaves = Leaves { rebuild, ..Leaves::new(config, LatestHead::default()) };
-        let cursor = Follower::new(Box::new(Whole(journal)), leaves).catch_up().await?;
+        let cursor = Follower::new(source, Arc::new(Unheard), leaves).catch_up().await?;
         let mut log = AuditReader::open(&path).await?;
         let head = log.latest_head().await?;
         log.close().await?;
@@ -97,13 +99,14 @@ impl Notary {
     ///
     /// If a thread cannot be started.
     pub fn start(
-        journal: JournalPlace,
+        source: Source,
         config: AuditConfig,
         status: Arc<Status>,
     ) -> Result<Self, AuditError> {
         let latest = LatestHead::default();
         let leaves = Leaves::new(config, latest.clone());
-        let following = Following::start("notary", journal, leaves, status);
+        let follower = Follower::new(source, Arc::new(Unheard), leaves);
+        let following = Following::start("notary", follower, status);
         Ok(Self { following: following.map_err(AuditError::Spawning)?, latest })
     }
 
@@ -125,8 +128,6 @@ struct Leaves {
     latest: LatestHead,
     /// Whether the leaves that are there are to be made anew.
     rebuild: bool,
-    /// The exchange's name, once it was founded.
-    exchange: Option<Name>,
     /// What was received and is not kept yet.
     received: Vec<Entry>,
     /// None while the store is away.
@@ -164,15 +165,7 @@ impl Kept {
 
 impl Leaves {
     fn new(config: AuditConfig, latest: LatestHead) -> Self {
-        Self {
-            config,
-            latest,
-            rebuild: false,
-            exchange: None,
-            received: Vec::new(),
-            kept: None,
-            signed_at: None,
-        }
+        Self { config, latest, rebuild: false, received: Vec::new(), kept: None, signed_at: None }
     }
 
     /// Makes the leaf of an event, or of an entry of its ranked list.
@@ -193,22 +186,22 @@ impl Leaves {
 }
 
 impl Receiver for Leaves {
-    fn receive(&mut self, at: At, event: &Event, ranking: &[Ranked]) {
-        if let Event::Founded(founded) = event {
-            self.exchange = Some(founded.name);
-        }
-        let (_, entry) = self.leaf(at, 0, event_text(event));
+    const TAKES_STREAMS: bool = false;
+
+    fn receive(&mut self, Passed { at, event, .. }: Passed, ranking: &[Ranked]) {
+        let (_, entry) = self.leaf(at, 0, event_text(&event));
         self.received.push(entry);
         if let Event::RfqClosed(RfqClosed { rfq, .. }) = event {
             let entries = (1..).zip(ranking);
-            let texts = entries.map(|(entry, ranked)| (entry, ranked_text(*rfq, ranked)));
+            let texts = entries.map(|(entry, ranked)| (entry, ranked_text(rfq, ranked)));
             let group = texts.map(|(entry, text)| self.leaf(at, entry, text)).collect();
             self.add_shuffled(group);
         }
     }
 
-    fn receive_held(&mut self, held: &[(At, Event)]) {
-        let group = held.iter().map(|(at, event)| self.leaf(*at, 0, event_text(event))).collect();
+    fn receive_held(&mut self, held: Vec<Passed>) {
+        let leaf = |Passed { at, event, .. }| self.leaf(at, 0, event_text(&event));
+        let group = held.into_iter().map(leaf).collect();
         self.add_shuffled(group);
     }
 }
@@ -257,11 +250,11 @@ impl Product for Leaves {
     }
 
     /// Signs a head if there are new leaves, and the last one was not signed just now.
-    async fn tend(&mut self, is_last: bool) -> Result<Duration, AuditError> {
+    async fn tend(&mut self, exchange: &Exchange, is_last: bool) -> Result<Duration, AuditError> {
         let kept = self.kept.as_mut().expect(CONNECTED);
         kept.check(is_last).await?;
         let Tree { frontier, ts_event } = &kept.tree;
-        let Some(exchange) = self.exchange else { return Ok(IDLE_WAKE_MAX) };
+        let Some(exchange) = exchange.name() else { return Ok(IDLE_WAKE_MAX) };
         if kept.unchecked.is_some() || frontier.size() == kept.signed_size {
             return Ok(IDLE_WAKE_MAX);
         }

@@ -5,29 +5,56 @@
 //! makes is kept together with how far it goes, so after a lost connection or a crash it goes on where
 //! it was.
 
-mod curtain;
 mod text;
 
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use gavel_exchange::Exchange;
 use gavel_protocol::Digest;
 use tokio::sync::Notify;
 
+use crate::curtain::Receiver;
 use crate::error_text::error_text;
-use crate::journal::{JournalError, JournalPlace, JournalReader};
+use crate::journal::{JournalError, JournalReader};
 use crate::limits::{FOLLOWER_RETRY, IDLE_WAKE_MAX};
-use crate::recovery::{RecoveryError, Replayer};
+use crate::publish::Consumer;
+use crate::recovery::RecoveryError;
+use crate::replica::Replica;
 use crate::run::Status;
+use crate::snapshots::Snapshots;
 
-use curtain::Curtain;
-pub(crate) use curtain::{At, Receiver};
 pub(crate) use text::Parts;
 pub use text::{event_text, ranked_text};
+
+/// A journal that is followed.
+pub struct Source {
+    /// What reads it.
+    pub journal: Box<dyn JournalReader>,
+    /// Snapshots of it, if there may be any.
+    pub snapshots: Option<Snapshots>,
+    /// To be told how far it is followed.
+    pub reach: Reach,
+}
+
+/// How far a journal is followed, for whoever deletes what nobody needs. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Reach(Arc<AtomicU64>);
+
+impl Reach {
+    /// Returns the last command that its follower needs no more; zero as long as that is unknown.
+    pub(crate) fn seq(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn set(&self, seq: u64) {
+        self.0.store(seq, Ordering::Release);
+    }
+}
 
 /// How far what is made of the events goes. It is moved with that, in the same transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +101,13 @@ pub(crate) trait Product: Receiver {
     /// not at `from`: somebody else has moved it.
     async fn keep(&mut self, from: &Cursor, to: &Cursor) -> Result<bool, Self::Error>;
 
-    /// Does what is due once things are kept; at the last time everything is. Returns when it wants to be
-    /// asked again at the latest.
-    async fn tend(&mut self, _is_last: bool) -> Result<Duration, Self::Error> {
+    /// Does what is due once things are kept; at the last time everything is. `exchange` is as far as was read.
+    /// Returns when it wants to be asked again at the latest.
+    async fn tend(
+        &mut self,
+        _exchange: &Exchange,
+        _is_last: bool,
+    ) -> Result<Duration, Self::Error> {
         Ok(IDLE_WAKE_MAX)
     }
 
@@ -93,21 +124,29 @@ pub(crate) trait Product: Receiver {
     fn not_ours() -> Self::Error;
 }
 
+/// Why there is a replica when something is read.
+const STARTED: &str = "it is there once the product is connected";
+
 /// What follows a journal.
 pub(crate) struct Follower<P> {
-    journal: Box<dyn JournalReader>,
-    replayer: Replayer,
-    curtain: Curtain,
+    source: Source,
+    consumer: Arc<dyn Consumer>,
+    /// None until it is known from where it is to go on.
+    replica: Option<Replica>,
     product: P,
     /// What is kept.
     cursor: Cursor,
 }
 
 impl<P: Product> Follower<P> {
-    /// Makes one that begins with the first command.
-    pub(crate) fn new(journal: Box<dyn JournalReader>, product: P) -> Self {
-        let (replayer, curtain) = (Replayer::default(), Curtain::default());
-        Self { journal, replayer, curtain, product, cursor: Cursor::START }
+    /// Makes one that goes on from what is kept of the product. Nobody listens to the consumer.
+    pub(crate) fn new(source: Source, consumer: Arc<dyn Consumer>, product: P) -> Self {
+        Self { source, consumer, replica: None, product, cursor: Cursor::START }
+    }
+
+    /// Goes on from a replica instead; the product goes as far.
+    pub(crate) fn starting_with(self, replica: Replica) -> Self {
+        Self { cursor: replica.reached(), replica: Some(replica), ..self }
     }
 
     /// Keeps everything up to the end of the journal, and lets go of it. Returns how far that is.
@@ -128,78 +167,91 @@ impl<P: Product> Follower<P> {
     /// that something happened.
     async fn step(&mut self, is_last: bool) -> Result<Option<Duration>, P::Error> {
         self.connect().await?;
-        if self.read().await? && (is_last || !self.product.is_empty()) {
+        let has_more = self.read().await? && (is_last || !self.product.is_empty());
+        if has_more {
             self.keep().await?;
-            self.product.tend(false).await?;
-            return Ok(None);
         }
-        self.product.tend(is_last).await.map(Some)
+        let replica = self.replica.as_ref().expect(STARTED);
+        let wait_max = self.product.tend(replica.exchange(), is_last && !has_more).await?;
+        Ok((!has_more).then_some(wait_max))
     }
 
     /// Connects to where the product is kept, unless it is connected, and finds out how far it goes.
     async fn connect(&mut self) -> Result<(), P::Error> {
         let Some(cursor) = self.product.connect().await? else { return Ok(()) };
-        let reached = self.reached();
+        let is_first = self.replica.is_none();
+        let reached = self.replica(cursor.seq).await?.reached();
+        let goes_on = if is_first { cursor.seq > reached.seq } else { cursor == self.cursor };
         if cursor == reached {
             // What was under way when the connection was lost is kept.
             self.product.forget();
-        } else if cursor.seq < self.cursor.seq || (reached.seq > 0 && cursor != self.cursor) {
+        } else if !goes_on {
             return Err(P::not_ours());
         }
         self.cursor = cursor;
-        if cursor.seq == 0 && reached.seq == 0 {
+        if reached.seq == 0 && cursor.seq == 0 {
             self.product.begin();
         }
         Ok(())
     }
 
-    /// Returns how far it has read.
-    fn reached(&self) -> Cursor {
-        let head = self.replayer.head();
-        Cursor { seq: head.seq, position: self.curtain.position(), chain: head.chain }
+    /// Returns the replica: at first the newest one that goes no further than `until`.
+    async fn replica(&mut self, until: u64) -> Result<&mut Replica, RecoveryError> {
+        let replica = match (self.replica.take(), &self.source.snapshots) {
+            (Some(replica), _) => replica,
+            (None, None) => Replica::new(self.consumer.clone()),
+            (None, Some(snapshots)) => {
+                let (journal, consumer) = (&mut *self.source.journal, self.consumer.clone());
+                Replica::newest_until(journal, snapshots, until, consumer).await?
+            }
+        };
+        Ok(self.replica.insert(replica))
     }
 
     /// Reads on, until there is enough or nothing more. Returns whether there is something to keep.
     async fn read(&mut self) -> Result<bool, P::Error> {
-        while !self.product.is_full() {
-            let seq = self.replayer.head().seq;
-            let was_kept = seq < self.cursor.seq;
-            let Some(record) = self.journal.read_after(seq).await? else { break };
+        let Self { source, replica, product, cursor, .. } = self;
+        let replica = replica.as_mut().expect(STARTED);
+        while !product.is_full() {
+            let seq = replica.head().seq;
+            let was_kept = seq < cursor.seq;
+            let Some(record) = source.journal.read_after(seq).await? else { break };
             if seq == 0 && record.first_seq > 1 {
                 return Err(RecoveryError::HistoryGone { first_seq: record.first_seq }.into());
             }
-            self.replayer.apply(record)?;
-            self.curtain.pass(self.replayer.batch(), &mut self.product);
+            replica.apply_for(record, product)?;
             if was_kept {
-                // The replayer needs it to go on.
-                self.product.forget();
-                let reached = self.reached();
-                if reached.seq >= self.cursor.seq && reached != self.cursor {
+                // The replica needs it to go on.
+                product.forget();
+                let reached = replica.reached();
+                if reached.seq >= cursor.seq && reached != *cursor {
                     return Err(P::not_ours());
                 }
             }
         }
-        let reached = self.reached();
-        if reached.seq < self.cursor.seq {
+        let reached = replica.reached();
+        if reached.seq < cursor.seq {
             return Err(P::not_ours());
         }
-        Ok(reached.seq > self.cursor.seq)
+        source.reach.set(cursor.seq);
+        Ok(reached.seq > cursor.seq)
     }
 
     /// Keeps what was read.
     async fn keep(&mut self) -> Result<(), P::Error> {
-        let to = self.reached();
+        let to = self.replica.as_ref().expect(STARTED).reached();
         if !self.product.keep(&self.cursor, &to).await? {
             return Err(P::not_ours());
         }
         self.cursor = to;
+        self.source.reach.set(to.seq);
         self.product.forget();
         Ok(())
     }
 
     async fn close(self) {
         self.product.close().await;
-        if let Err(error) = self.journal.close().await {
+        if let Err(error) = self.source.journal.close().await {
             tracing::debug!(%error, "cannot close the journal");
         }
     }
@@ -227,8 +279,7 @@ impl Following {
     /// If a thread cannot be started.
     pub(crate) fn start<P: Product + Send + 'static>(
         thread: &str,
-        journal: JournalPlace,
-        product: P,
+        follower: Follower<P>,
         status: Arc<Status>,
     ) -> io::Result<Self> {
         let stop = Arc::new(Stop::default());
@@ -236,7 +287,7 @@ impl Following {
         let run = {
             let (stop, status) = (stop.clone(), status.clone());
             move || {
-                if let Err(error) = runtime.block_on(follow(journal, product, &status, &stop)) {
+                if let Err(error) = runtime.block_on(follow(follower, &status, &stop)) {
                     tracing::error!(error = %error_text(&error), "{}; the exchange goes on", P::OVER);
                 }
             }
@@ -267,12 +318,10 @@ async fn over(status: &Status, stop: &Stop) {
 
 /// Follows a journal until it is to stop.
 async fn follow<P: Product>(
-    journal: JournalPlace,
-    product: P,
+    mut follower: Follower<P>,
     status: &Status,
     stop: &Stop,
 ) -> Result<(), P::Error> {
-    let mut follower = Follower::new(journal.reader(), product);
     let mut is_away = false;
     loop {
         // From here on it is woken by whatever comes, even before it waits.

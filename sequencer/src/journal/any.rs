@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::journal::{
     Ack, Head, Journal, JournalError, JournalReader, PostgresAddress, PostgresJournal,
-    PostgresReader, Record, SqliteJournal, SqliteReader,
+    PostgresReader, Record, SqliteJournal, SqliteReader, Whole,
 };
 
 /// Where a journal is kept.
@@ -85,6 +85,11 @@ impl AnyJournal {
             Self::Sqlite(journal) => journal.head(),
             Self::Postgres(journal) => journal.head(),
         }
+    }
+
+    /// Makes it something that only reads.
+    pub fn into_reader(self) -> Box<dyn JournalReader> {
+        Box::new(Whole(self))
     }
 }
 

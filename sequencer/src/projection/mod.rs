@@ -11,11 +11,9 @@ mod projector;
 mod quotes;
 mod rows;
 mod schema;
-mod split;
 mod tables;
 mod target;
 
 pub use history::StreamHistory;
 pub use projector::{Projection, ProjectionError, Projector};
-pub use split::{Split, StreamEvent};
 pub use target::ProjectionPlace;

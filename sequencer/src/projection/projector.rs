@@ -1,25 +1,26 @@
 //! Keeps a projection up with a journal.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gavel_protocol::{Event, Ranked};
+use gavel_exchange::Exchange;
+use gavel_protocol::{RULES_VERSION, Ranked};
 
 use super::history::{IsOurs, StreamHistory};
 use super::quotes::add_quotes;
 use super::rows::Rows;
-use super::split::{Split, StreamEvent};
 use super::target::{Found, ProjectionPlace, Target, is_final};
-use crate::batch::StepView;
-use crate::follower::{At, Cursor, Follower, Following, Product, Receiver};
-use crate::journal::{AnyJournal, JournalError, JournalPlace, Whole};
+use crate::curtain::{Passed, Receiver};
+use crate::follower::{Cursor, Follower, Following, Product, Source};
+use crate::journal::{JournalError, Record};
 use crate::limits::{
     IDLE_WAKE_MAX, PROJECTION_ANSWER_MAX, PROJECTION_CHECK_MAX, PROJECTION_ROWS_MAX,
 };
+use crate::publish::Consumer;
 use crate::recovery::RecoveryError;
+use crate::replica::Replica;
 use crate::run::Status;
 
 /// Why a projection cannot be kept up.
@@ -64,21 +65,96 @@ pub struct Projector {
 }
 
 impl Projection {
-    /// Brings a projection up to the end of a journal: from where it is, or from the beginning.
+    /// Brings a projection up to the end of a journal, from where it is. The consumer is one that knows what
+    /// subscribers get, and nobody listens to it.
     ///
     /// # Errors
     ///
     /// [`ProjectionError`]; what was committed stays.
     pub async fn catch_up(
-        journal: AnyJournal,
+        source: Source,
+        consumer: Arc<dyn Consumer>,
         place: &ProjectionPlace,
-        split: Box<dyn Split>,
-        rebuild: bool,
     ) -> Result<Self, ProjectionError> {
-        let mut tables = Tables::new(place.clone(), split);
-        tables.rebuild = rebuild;
-        let cursor = Follower::new(Box::new(Whole(journal)), tables).catch_up().await?;
-        Ok(Self { seq: cursor.seq, events: cursor.position })
+        let follower = Follower::new(source, consumer, Tables::new(place.clone()));
+        Ok(Self::of(follower.catch_up().await?))
+    }
+
+    /// Makes a projection anew up to the end of a journal, as far back as this build can: from the first command
+    /// if the journal still has it, and these rules brought it about; else from the oldest snapshot that these
+    /// rules go on from, and older rows stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError`], [`RecoveryError::HistoryGone`] or [`RecoveryError::OtherRules`] among them if there is
+    /// no such snapshot, or the projection has never come as far as that.
+    pub async fn rebuild(
+        mut source: Source,
+        consumer: Arc<dyn Consumer>,
+        place: &ProjectionPlace,
+    ) -> Result<Self, ProjectionError> {
+        let mut target = in_time(Target::open(place)).await?;
+        let replica = match source.journal.read_after(0).await? {
+            Some(first) if first.first_seq > 1 || first.rules_version != RULES_VERSION => {
+                let replica = go_back(&mut source, consumer.clone(), &first, &mut target).await?;
+                Some(replica)
+            }
+            Some(_) | None => {
+                in_time(target.make(true)).await?;
+                None
+            }
+        };
+        in_time(target.close()).await?;
+        let mut follower = Follower::new(source, consumer, Tables::new(place.clone()));
+        if let Some(replica) = replica {
+            follower = follower.starting_with(replica);
+        }
+        Ok(Self::of(follower.catch_up().await?))
+    }
+
+    fn of(cursor: Cursor) -> Self {
+        Self { seq: cursor.seq, events: cursor.position }
+    }
+}
+
+/// Takes a projection back to the oldest snapshot that these rules go on from. `first` is the first record that the
+/// journal has: the projection cannot be made from there.
+async fn go_back(
+    source: &mut Source,
+    consumer: Arc<dyn Consumer>,
+    first: &Record,
+    target: &mut Target,
+) -> Result<Replica, ProjectionError> {
+    let replica = match &source.snapshots {
+        Some(snapshots) => Replica::oldest(&mut *source.journal, snapshots, consumer).await?,
+        None => None,
+    };
+    let cursor = match in_time(target.found()).await? {
+        Found::Cursor(cursor) => Some(cursor),
+        Found::Nothing | Found::OtherShape => None,
+    };
+    let Some((replica, cursor)) = replica.zip(cursor) else { return Err(too_old(first).into()) };
+    let reached = replica.reached();
+    if cursor.seq < reached.seq {
+        return Err(too_old(first).into());
+    }
+    let is_ours = match source.journal.read_after(cursor.seq - 1).await? {
+        Some(record) if record.last_seq == cursor.seq => record.chain == cursor.chain,
+        Some(_) | None => cursor == reached,
+    };
+    if !is_ours {
+        return Err(ProjectionError::NotOurs);
+    }
+    in_time(target.go_back(&reached)).await?;
+    Ok(replica)
+}
+
+/// Says why nothing can be made of a journal from its first record on.
+fn too_old(first: &Record) -> RecoveryError {
+    let Record { first_seq, last_seq, rules_version, .. } = *first;
+    match first_seq {
+        1 => RecoveryError::OtherRules { first_seq, last_seq, rules_version },
+        _ => RecoveryError::HistoryGone { first_seq },
     }
 }
 
@@ -101,7 +177,8 @@ impl Projector {
         }
     }
 
-    /// Starts to follow the journal of a running exchange.
+    /// Starts to follow the journal of a running exchange. The consumer is one that knows what subscribers get, and
+    /// nobody listens to it.
     ///
     /// # Errors
     ///
@@ -111,14 +188,15 @@ impl Projector {
     ///
     /// Outside a runtime.
     pub fn start(
-        journal: JournalPlace,
+        source: Source,
+        consumer: Arc<dyn Consumer>,
         place: ProjectionPlace,
-        split: Box<dyn Split>,
         status: Arc<Status>,
     ) -> Result<Self, ProjectionError> {
-        let tables = Tables::new(place, split);
+        let tables = Tables::new(place);
         let history = StreamHistory::new(&tables.place, tables.is_ours.clone());
-        let following = Following::start("projector", journal, tables, status);
+        let follower = Follower::new(source, consumer, tables);
+        let following = Following::start("projector", follower, status);
         let following = following.map_err(ProjectionError::Spawning)?;
         Ok(Self { following, history })
     }
@@ -138,35 +216,15 @@ impl Projector {
 /// The tables of a projection, and the rows that are still to come into them.
 struct Tables {
     place: ProjectionPlace,
-    /// Whether what is there is to be made anew.
-    rebuild: bool,
     rows: Rows,
-    split: Box<dyn Split>,
-    /// Events of streams whose own events have not come through yet, by the order of those.
-    stream_events: HashMap<u64, Vec<StreamEvent>>,
     /// None while the database is away.
     target: Option<Target>,
     is_ours: IsOurs,
 }
 
 impl Tables {
-    fn new(place: ProjectionPlace, split: Box<dyn Split>) -> Self {
-        Self {
-            place,
-            rebuild: false,
-            rows: Rows::new(),
-            split,
-            stream_events: HashMap::new(),
-            target: None,
-            is_ours: IsOurs::default(),
-        }
-    }
-
-    fn add_event(&mut self, at: At, event: &Event, ranking: &[Ranked]) {
-        self.rows.add_event(at, event, ranking);
-        for event in self.stream_events.remove(&at.order).unwrap_or_default() {
-            self.rows.add_stream_event(at, event);
-        }
+    fn new(place: ProjectionPlace) -> Self {
+        Self { place, rows: Rows::new(), target: None, is_ours: IsOurs::default() }
     }
 }
 
@@ -177,21 +235,16 @@ impl Drop for Tables {
 }
 
 impl Receiver for Tables {
-    fn look(&mut self, step: &StepView<'_>, order: u64) {
-        let Self { split, stream_events, .. } = self;
-        split.split(step, &mut |place, event| {
-            stream_events.entry(order + place).or_default().push(event);
-        });
+    const TAKES_STREAMS: bool = true;
+
+    fn receive(&mut self, passed: Passed, ranking: &[Ranked]) {
+        self.rows.add(passed, ranking);
     }
 
-    fn receive(&mut self, at: At, event: &Event, ranking: &[Ranked]) {
-        self.add_event(at, event, ranking);
-    }
-
-    fn receive_held(&mut self, held: &[(At, Event)]) {
-        add_quotes(held, &mut self.rows);
-        for (at, event) in held {
-            self.add_event(*at, event, &[]);
+    fn receive_held(&mut self, held: Vec<Passed>) {
+        add_quotes(&held, &mut self.rows);
+        for passed in held {
+            self.rows.add(passed, &[]);
         }
     }
 }
@@ -209,13 +262,9 @@ impl Product for Tables {
         let mut target = in_time(Target::open(&self.place)).await?;
         let cursor = match in_time(target.found()).await? {
             Found::Nothing => in_time(target.make(false)).await?,
-            Found::OtherShape | Found::Cursor(_) if self.rebuild => {
-                in_time(target.make(true)).await?
-            }
             Found::Cursor(cursor) => cursor,
             Found::OtherShape => return Err(ProjectionError::OtherShape),
         };
-        self.rebuild = false;
         self.target = Some(target);
         Ok(Some(cursor))
     }
@@ -242,7 +291,7 @@ impl Product for Tables {
         in_time(target.add(&self.rows, from, to)).await
     }
 
-    async fn tend(&mut self, _is_last: bool) -> Result<Duration, ProjectionError> {
+    async fn tend(&mut self, _: &Exchange, _: bool) -> Result<Duration, ProjectionError> {
         // The cursor was found to be of this journal, or what is there was made by us.
         self.is_ours.set(true);
         Ok(IDLE_WAKE_MAX)

@@ -7,13 +7,13 @@ use gavel_protocol::{AgentId, Event, Offer, QuoteId, RfqId, TimestampNs};
 
 use super::rows::{AsText as _, Rows, Value, json, name};
 use super::tables::TableId;
-use crate::follower::At;
+use crate::curtain::{At, Passed};
 
 /// A sealed quote, as it is at the close.
 struct Quoted {
     rfq: Value,
     provider: Value,
-    placed_at: TimestampNs,
+    placed: At,
     /// None for a group of bundles.
     offer: Option<Offer>,
     amendments: i64,
@@ -21,25 +21,25 @@ struct Quoted {
 }
 
 impl Quoted {
-    fn new(rfq: RfqId, provider: AgentId, placed_at: TimestampNs, offer: Option<Offer>) -> Self {
+    fn new(rfq: RfqId, provider: AgentId, placed: At, offer: Option<Offer>) -> Self {
         let (rfq, provider) = (rfq.text(), provider.text());
-        Self { rfq, provider, placed_at, offer, amendments: 0, canceled: None }
+        Self { rfq, provider, placed, offer, amendments: 0, canceled: None }
     }
 }
 
 /// Writes the quotes among what was held back, each as it stands at the end, and the bundles.
-pub(super) fn add_quotes(held: &[(At, Event)], rows: &mut Rows) {
+pub(super) fn add_quotes(held: &[Passed], rows: &mut Rows) {
     let mut quotes: BTreeMap<QuoteId, Quoted> = BTreeMap::new();
     let mut order = Vec::new();
-    for (At { ts_event, .. }, event) in held {
+    for Passed { at, event, .. } in held {
         if let Event::QuotePlaced(e) = event {
             order.push(e.quote);
-            quotes.insert(e.quote, Quoted::new(e.rfq, e.provider, *ts_event, Some(e.offer)));
+            quotes.insert(e.quote, Quoted::new(e.rfq, e.provider, *at, Some(e.offer)));
         } else if let Event::BundlesQuoted(e) = event {
             match quotes.entry(e.quote) {
                 Entry::Vacant(place) => {
                     order.push(e.quote);
-                    place.insert(Quoted::new(e.rfq, e.provider, *ts_event, None));
+                    place.insert(Quoted::new(e.rfq, e.provider, *at, None));
                 }
                 Entry::Occupied(mut place) => place.get_mut().amendments += 1,
             }
@@ -51,7 +51,7 @@ pub(super) fn add_quotes(held: &[(At, Event)], rows: &mut Rows) {
         } else if let Event::QuoteCanceled(e) = event
             && let Some(quote) = quotes.get_mut(&e.quote)
         {
-            quote.canceled = Some((*ts_event, name(&e.cause)));
+            quote.canceled = Some((at.ts_event, name(&e.cause)));
         } else if let Event::BundleQuoted(e) = event {
             let row = [
                 e.bundle.quote.text(),
@@ -61,8 +61,9 @@ pub(super) fn add_quotes(held: &[(At, Event)], rows: &mut Rows) {
                 json(&e.offer.items),
                 e.offer.price.raw().into(),
                 e.offer.latency_ms.into(),
+                at.position.into(),
             ];
-            rows.add(TableId::Bundles, row);
+            rows.add_row(TableId::Bundles, row);
         }
     }
     for id in order {
@@ -82,7 +83,7 @@ fn add_quote(id: QuoteId, quote: Quoted, rows: &mut Rows) {
         id.text(),
         quote.rfq,
         quote.provider,
-        quote.placed_at.into(),
+        quote.placed.ts_event.into(),
         of_offer(|offer| offer.price.raw().into()),
         of_offer(|offer| offer.quantity.into()),
         offer.is_some_and(|offer| offer.all_or_none).into(),
@@ -92,6 +93,7 @@ fn add_quote(id: QuoteId, quote: Quoted, rows: &mut Rows) {
         quote.amendments.into(),
         canceled_at,
         cause,
+        quote.placed.position.into(),
     ];
-    rows.add(TableId::Quotes, row);
+    rows.add_row(TableId::Quotes, row);
 }

@@ -7,9 +7,10 @@ use gavel_protocol::{
 use serde::Serialize;
 
 use super::schema::Table;
-use super::split::StreamEvent;
 use super::tables::{TABLES, TableId};
-use crate::follower::{At, Parts, event_text};
+use crate::curtain::{At, Passed};
+use crate::follower::{Parts, event_text};
+use crate::publish::StreamEvent;
 
 /// The value of one column of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Rows {
     }
 
     /// Adds a row.
-    pub(super) fn add<const WIDTH: usize>(&mut self, table: TableId, row: [Value; WIDTH]) {
+    pub(super) fn add_row<const WIDTH: usize>(&mut self, table: TableId, row: [Value; WIDTH]) {
         assert_eq!(WIDTH, table.width(), "invariant: a row has its table's columns");
         self.tables[table as usize].extend(row);
         self.count += 1;
@@ -71,14 +72,22 @@ impl Rows {
                 info.meaning.into(),
                 info.remedy.into(),
             ];
-            self.add(TableId::Reasons, row);
+            self.add_row(TableId::Reasons, row);
         }
     }
 
-    /// Adds the row that every event has, and those that its kind has. Sealed quotes and their bundles
-    /// are added at their RFQ's close, by [`super::quotes`].
-    pub(super) fn add_event(&mut self, at: At, event: &Event, ranking: &[Ranked]) {
-        self.add_to_events(at, event);
+    /// Adds the row that every event has, those that its kind has, and those of what subscribers get. Sealed
+    /// quotes and their bundles are added at their RFQ's close, by [`super::quotes`].
+    pub(super) fn add(&mut self, passed: Passed, ranking: &[Ranked]) {
+        let Passed { at, event, streams } = passed;
+        self.add_to_events(at, &event);
+        self.add_of_kind(at, &event, ranking);
+        for event in streams {
+            self.add_stream_event(at, event);
+        }
+    }
+
+    fn add_of_kind(&mut self, at: At, event: &Event, ranking: &[Ranked]) {
         match event {
             Event::Founded(e) => {
                 self.add_account(at, e.fees, Value::Null);
@@ -86,10 +95,9 @@ impl Rows {
                 let (roles, attributes) = (json(&["operator"]), json(&[""; 0]));
                 let (agent, key) = (e.operator.text(), e.operator_key.text());
                 let account = e.operator_account.text();
-                self.add(
-                    TableId::Agents,
-                    [agent, account, key, roles, attributes, at.ts_event.into()],
-                );
+                let (enrolled_at, position) = (at.ts_event.into(), at.position.into());
+                let row = [agent, account, key, roles, attributes, enrolled_at, position];
+                self.add_row(TableId::Agents, row);
             }
             Event::AccountEnrolled(e) => {
                 self.add_account(at, e.account, e.transaction_max.raw().into());
@@ -97,15 +105,15 @@ impl Rows {
             Event::AgentEnrolled(e) => {
                 let (roles, attributes) = (json(&e.roles), json(&e.attributes));
                 let (agent, account, key) = (e.agent.text(), e.account.text(), e.key.text());
-                self.add(
-                    TableId::Agents,
-                    [agent, account, key, roles, attributes, at.ts_event.into()],
-                );
+                let (enrolled_at, position) = (at.ts_event.into(), at.position.into());
+                let row = [agent, account, key, roles, attributes, enrolled_at, position];
+                self.add_row(TableId::Agents, row);
             }
             Event::CapabilityListed(e) => {
                 let (name, currency, terms) = (e.name.text(), e.currency.text(), e.terms.text());
-                let row = [e.capability.text(), name, currency, terms, at.ts_event.into()];
-                self.add(TableId::Capabilities, row);
+                let (listed_at, position) = (at.ts_event.into(), at.position.into());
+                let row = [e.capability.text(), name, currency, terms, listed_at, position];
+                self.add_row(TableId::Capabilities, row);
             }
             Event::RfqOpened(e) => self.add_rfq(at, e),
             Event::RfqClosed(e) => self.add_close(at, e, ranking),
@@ -164,7 +172,7 @@ impl Rows {
                     e.valid_until.into(),
                     Value::Null,
                 ];
-                self.add(TableId::StandingQuotes, row);
+                self.add_row(TableId::StandingQuotes, row);
             }
             Event::StandingQuoteCanceled(e) => {
                 let row = [
@@ -179,7 +187,7 @@ impl Rows {
                     Value::Null,
                     name(&e.cause),
                 ];
-                self.add(TableId::StandingQuotes, row);
+                self.add_row(TableId::StandingQuotes, row);
             }
             Event::ReputationChanged(e) => {
                 let (from, to) = (e.from_bps.into(), e.to_bps.into());
@@ -191,7 +199,7 @@ impl Rows {
                     to,
                     name(&e.cause),
                 ];
-                self.add(TableId::Reputations, row);
+                self.add_row(TableId::Reputations, row);
             }
             Event::Moved(movement) => self.add_postings(at, movement),
             Event::Deposited(_)
@@ -230,10 +238,10 @@ impl Rows {
     }
 
     /// Adds an event of a stream that was made of the event at `at`.
-    pub(super) fn add_stream_event(&mut self, at: At, event: StreamEvent) {
+    fn add_stream_event(&mut self, at: At, event: StreamEvent) {
         let StreamEvent { stream, stream_seq, frame } = event;
         let row = [Value::Text(stream), stream_seq.into(), at.position.into(), Value::Bytes(frame)];
-        self.add(TableId::StreamEvents, row);
+        self.add_row(TableId::StreamEvents, row);
     }
 
     fn add_to_events(&mut self, at: At, event: &Event) {
@@ -241,11 +249,13 @@ impl Rows {
         let Parts { kind, body, rfq } = Parts::of(&text);
         let rfq = rfq.map_or(Value::Null, Value::from);
         let row = [at.position.into(), at.ts_event.into(), kind.into(), rfq, body.into()];
-        self.add(TableId::Events, row);
+        self.add_row(TableId::Events, row);
     }
 
     fn add_account(&mut self, at: At, account: AccountId, transaction_max: Value) {
-        self.add(TableId::Accounts, [account.text(), at.ts_event.into(), transaction_max]);
+        let (enrolled_at, position) = (at.ts_event.into(), at.position.into());
+        let row = [account.text(), enrolled_at, transaction_max, position];
+        self.add_row(TableId::Accounts, row);
     }
 
     fn add_rfq(&mut self, at: At, e: &RfqOpened) {
@@ -269,8 +279,9 @@ impl Rows {
             terms.acceptance_within.nanos().into(),
             terms.spec.text(),
             terms.terms.text(),
+            at.position.into(),
         ];
-        self.add(TableId::Rfqs, row);
+        self.add_row(TableId::Rfqs, row);
     }
 
     fn add_close(&mut self, at: At, e: &RfqClosed, ranking: &[Ranked]) {
@@ -281,8 +292,9 @@ impl Rows {
             e.awarded.into(),
             e.bundles.into(),
             e.clearing_price.map_or(Value::Null, |price| price.raw().into()),
+            at.position.into(),
         ];
-        self.add(TableId::RfqEnds, row);
+        self.add_row(TableId::RfqEnds, row);
         for (place, ranked) in (1_i64..).zip(ranking) {
             let (result, reason) = match ranked.result {
                 RankedResult::Won => ("won", None),
@@ -308,8 +320,9 @@ impl Rows {
                 ranked.rank.into(),
                 result.into(),
                 reason.map_or(Value::Null, |reason| reason.code().into()),
+                at.position.into(),
             ];
-            self.add(TableId::Rankings, row);
+            self.add_row(TableId::Rankings, row);
             if let RankedResult::Lost(reason) = ranked.result {
                 let (rfq, rank) = (e.rfq.text(), ranked.rank.into());
                 self.add_loss(at, place, rfq, ranked.provider, ranked.quote, reason, rank);
@@ -346,7 +359,7 @@ impl Rows {
             reason.code().into(),
             rank,
         ];
-        self.add(TableId::Losses, row);
+        self.add_row(TableId::Losses, row);
     }
 
     fn add_contract(&mut self, at: At, e: &Awarded) {
@@ -371,8 +384,9 @@ impl Rows {
             e.start_due.map_or(Value::Null, Value::from),
             e.delivery_due.into(),
             e.takes_over.map_or(Value::Null, |contract| contract.text()),
+            at.position.into(),
         ];
-        self.add(TableId::Contracts, row);
+        self.add_row(TableId::Contracts, row);
     }
 
     fn add_step(&mut self, at: At, contract: Value, step: &'static str, more: Step) {
@@ -390,7 +404,7 @@ impl Rows {
             more.compensation,
             more.successor,
         ];
-        self.add(TableId::ContractSteps, row);
+        self.add_row(TableId::ContractSteps, row);
     }
 
     fn add_postings(&mut self, at: At, movement: &Movement) {
@@ -407,7 +421,7 @@ impl Rows {
                 amount.into(),
                 movement.currency.text(),
             ];
-            self.add(TableId::Postings, row);
+            self.add_row(TableId::Postings, row);
         }
     }
 }

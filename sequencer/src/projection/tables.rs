@@ -2,9 +2,16 @@
 //!
 //! Rows are only ever added: what changes has a row per change, and a view shows how it stands now.
 
-use super::schema::{Kind, Table, View, column};
+use super::schema::{Column, Kind, Table, View, column};
 
 use Kind::{Bytes, Flag, Json, Number, Text};
+
+/// Where a row comes from.
+pub(super) const POSITION: Column = column(
+    "position",
+    Number,
+    "The place among all that is projected of the event that it is from.",
+);
 
 /// The tables, each after those that it refers to. [`TableId`] has them in the same order.
 pub(super) const TABLES: &[Table] = &[
@@ -34,6 +41,7 @@ pub(super) const TABLES: &[Table] = &[
                  currency; none for the exchange and its operator.",
             )
             .or_null(),
+            POSITION,
         ],
         key: "account",
         indexes: &[],
@@ -48,6 +56,7 @@ pub(super) const TABLES: &[Table] = &[
             column("roles", Json, "What it may do: a list of names."),
             column("attributes", Json, "What is known to be true of it: a list of names."),
             column("enrolled_at_ns", Number, "When it was enrolled, in ns since 1970 (UTC)."),
+            POSITION,
         ],
         key: "agent",
         indexes: &["account"],
@@ -61,6 +70,7 @@ pub(super) const TABLES: &[Table] = &[
             column("currency", Text, "What it is traded in: three letters."),
             column("terms", Text, "The digest of the terms of its standing quotes (BLAKE3, hex)."),
             column("listed_at_ns", Number, "When it was listed, in ns since 1970 (UTC)."),
+            POSITION,
         ],
         key: "capability",
         indexes: &["name"],
@@ -104,6 +114,7 @@ pub(super) const TABLES: &[Table] = &[
             column("acceptance_within_ns", Number, "Time to object to a delivery, in ns."),
             column("spec", Text, "The digest of the public job spec (BLAKE3, hex)."),
             column("terms", Text, "The digest of the terms of the contract (BLAKE3, hex)."),
+            POSITION,
         ],
         key: "rfq",
         indexes: &["buyer, opened_at_ns", "capability, opened_at_ns"],
@@ -137,6 +148,7 @@ pub(super) const TABLES: &[Table] = &[
             column("amendments", Number, "How often it was amended, or its group added to."),
             column("canceled_at_ns", Number, "When it was canceled, in ns since 1970.").or_null(),
             column("cancel_cause", Text, "Why it was canceled.").or_null(),
+            POSITION,
         ],
         key: "quote",
         indexes: &["rfq", "provider, placed_at_ns"],
@@ -152,6 +164,7 @@ pub(super) const TABLES: &[Table] = &[
             column("items", Json, "The numbers of its items, from 0."),
             column("price_micros", Number, "The price of all of it, in millionths."),
             column("latency_ms", Number, "From award to delivery, in ms."),
+            POSITION,
         ],
         key: "quote, number",
         indexes: &["rfq"],
@@ -172,6 +185,7 @@ pub(super) const TABLES: &[Table] = &[
                  combinatorial, in millionths; none if nothing was awarded.",
             )
             .or_null(),
+            POSITION,
         ],
         key: "rfq",
         indexes: &["ended_at_ns"],
@@ -195,6 +209,7 @@ pub(super) const TABLES: &[Table] = &[
             column("rank", Number, "Its rank, from 1; 0 if it was not ranked."),
             column("result", Text, "won, lost, standby, shown or declined."),
             column("reason", Number, "Why it lost, or would.").of("reasons (reason)").or_null(),
+            POSITION,
         ],
         key: "rfq, place",
         indexes: &["provider"],
@@ -226,6 +241,7 @@ pub(super) const TABLES: &[Table] = &[
             column("takes_over", Text, "The contract whose place it takes.")
                 .of("contracts (contract)")
                 .or_null(),
+            POSITION,
         ],
         key: "contract",
         indexes: &["rfq", "buyer, awarded_at_ns", "provider, awarded_at_ns"],
@@ -234,7 +250,7 @@ pub(super) const TABLES: &[Table] = &[
         name: "contract_steps",
         comment: "What became of contracts, step by step.",
         columns: &[
-            column("position", Number, "Its place among all that is projected."),
+            POSITION,
             column("contract", Text, "Which contract.").of("contracts (contract)"),
             column("at_ns", Number, "When, in ns since 1970 (UTC)."),
             column("step", Text, "started, delivered, verified, settled, expired or taken_over."),
@@ -256,7 +272,7 @@ pub(super) const TABLES: &[Table] = &[
         name: "losses",
         comment: "Quotes that lost, each with its final reason.",
         columns: &[
-            column("position", Number, "Its place among all that is projected."),
+            POSITION,
             column("place", Number, "Its place in the list of the close, from 1; else 1."),
             column("rfq", Text, "Which RFQ.").of("rfqs (rfq)"),
             column("provider", Text, "Whose quote.").of("agents (agent)"),
@@ -276,7 +292,7 @@ pub(super) const TABLES: &[Table] = &[
         name: "standing_quotes",
         comment: "Standing quotes: a row for each time that one was set or ended.",
         columns: &[
-            column("position", Number, "Its place among all that is projected."),
+            POSITION,
             column("capability", Text, "The kind of work.").of("capabilities (capability)"),
             column("provider", Text, "Whose.").of("agents (agent)"),
             column("at_ns", Number, "When, in ns since 1970 (UTC)."),
@@ -298,7 +314,7 @@ pub(super) const TABLES: &[Table] = &[
         name: "postings",
         comment: "The ledger: two rows for each movement, which add up to zero.",
         columns: &[
-            column("position", Number, "Its place among all that is projected."),
+            POSITION,
             column("side", Number, "1: where money came from; 2: where it went."),
             column("at_ns", Number, "When, in ns since 1970 (UTC)."),
             column("kind", Text, "Why money moved."),
@@ -314,7 +330,7 @@ pub(super) const TABLES: &[Table] = &[
         name: "reputations",
         comment: "Changes of reputations by what providers did.",
         columns: &[
-            column("position", Number, "Its place among all that is projected."),
+            POSITION,
             column("agent", Text, "Whose.").of("agents (agent)"),
             column("at_ns", Number, "When, in ns since 1970 (UTC)."),
             column("from_bps", Number, "From so many basis points."),

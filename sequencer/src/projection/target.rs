@@ -12,7 +12,7 @@ use sqlx::{
 
 use super::rows::{Rows, Value};
 use super::schema::{Dialect, READER, SCHEMA, Table};
-use super::tables::{TABLES, VIEWS};
+use super::tables::{POSITION, TABLES, VIEWS};
 use crate::follower::Cursor;
 use crate::journal::{self, PostgresAddress};
 use crate::limits::PROJECTION_STATEMENT_ROWS_MAX;
@@ -183,6 +183,27 @@ impl Target {
             }
         }
         Ok(true)
+    }
+
+    /// Takes away all rows that came after `to` and moves the cursor there, both or neither.
+    pub(super) async fn go_back(&mut self, to: &Cursor) -> Result<(), sqlx::Error> {
+        let prefix = self.dialect().prefix();
+        let Cursor { seq, position, chain } = to;
+        let mut all = String::from("BEGIN;");
+        // None refers to a later one.
+        for table in TABLES.iter().rev() {
+            if table.columns.iter().all(|column| column.name != POSITION.name) {
+                // Its rows never change.
+                continue;
+            }
+            let delete = format!("DELETE FROM {prefix}{} WHERE position > {position};", table.name);
+            all.push_str(&delete);
+        }
+        all.push_str(&format!(
+            "UPDATE {prefix}projection_cursor \
+             SET seq = {seq}, position = {position}, chain = '{chain}'; COMMIT;"
+        ));
+        self.run(&all).await
     }
 
     /// Lets go of the database.

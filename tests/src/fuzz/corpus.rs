@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
+use gavel_gateway::FanOut;
 use gavel_protocol::{
     AcceptDelivery, AmendQuote, BlobGet, BlobSource, CancelQuote, CancelRfq, CancelStandingQuote,
     ClientId, ClientMessage, Codec, Command, Currency, CurvePoint, DeclineRfq, Deliver, Deposit,
@@ -13,8 +14,8 @@ use gavel_protocol::{
     SetPriceBand, StartWork, StreamPosition, Subscribe, TEMPLATE_VERSION, TakeRfq, TimestampNs,
     Topic, Unsubscribe,
 };
-use gavel_sequencer::journal::{Head, encode_command};
-use gavel_sequencer::{Saved, Snapshots};
+use gavel_sequencer::journal::encode_command;
+use gavel_sequencer::{Replica, Saved, Snapshots};
 use gavel_simulator::scenario;
 
 use super::Verdict;
@@ -295,8 +296,11 @@ fn saved() -> [(&'static str, Saved); 2] {
 }
 
 fn saved_of(stage: &Stage) -> Saved {
-    let head = stage.records().last().map_or(Head::EMPTY, gavel_sequencer::journal::Record::head);
-    Saved::of(stage.exchange(), head, stage.fan_out())
+    let mut replica = Replica::new(FanOut::new());
+    for record in stage.records() {
+        replica.apply(record).expect("what the stage has done can be done again");
+    }
+    replica.saved()
 }
 
 pub(super) fn snapshot() -> Vec<Seed> {

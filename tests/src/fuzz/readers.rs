@@ -40,7 +40,7 @@ pub(super) fn check_snapshot(input: &[u8]) -> Verdict {
     let path = Path::new("fuzz.snapshot");
     let saved = within(memory_for(input.len()), || Saved::from_bytes(input, path));
     let Ok(saved) = saved else { return Verdict::Refused };
-    let parts = [saved.exchange.as_slice(), &saved.consumer].concat();
+    let parts = [saved.exchange.as_slice(), &saved.consumer, &saved.curtain].concat();
     assert!(input.ends_with(&parts), "its parts are those of the file");
     let exchange = saved.exchange().expect("the digest says that an exchange has written it");
     assert_eq!(exchange.snapshot().to_bytes(), saved.exchange, "the exchange is as it was");

@@ -224,11 +224,6 @@ impl Stage {
         self.stepper.exchange()
     }
 
-    /// Returns the edge.
-    pub fn fan_out(&self) -> &FanOut {
-        &self.ears.fan_out
-    }
-
     /// Returns how many commands have taken effect.
     pub fn accepted(&self) -> u64 {
         self.ears.lock().accepted

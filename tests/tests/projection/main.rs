@@ -7,9 +7,10 @@ mod queries;
 
 use std::collections::BTreeMap;
 
-use gavel_gateway::StreamSplitter;
+use gavel_gateway::FanOut;
 use gavel_sequencer::journal::{AnyJournal, Journal as _, JournalPlace, Record};
 use gavel_sequencer::projection::{Projection, ProjectionError};
+use gavel_sequencer::{Reach, RecoveryError, Replica, Snapshots, Source};
 use gavel_tests::story::{Quotes, Story};
 use tempfile::TempDir;
 
@@ -39,6 +40,15 @@ impl Written {
         JournalPlace::Folder(self.folder.path().into()).open().await.unwrap()
     }
 
+    fn snapshots(&self) -> Snapshots {
+        Snapshots::new(&self.folder.path().join("snapshots"))
+    }
+
+    async fn source(&self) -> Source {
+        let (journal, snapshots) = (self.open().await.into_reader(), Some(self.snapshots()));
+        Source { journal, snapshots, reach: Reach::default() }
+    }
+
     async fn project(&self, place: &Place, rebuild: bool) -> Projection {
         self.try_project(place, rebuild).await.unwrap()
     }
@@ -48,9 +58,34 @@ impl Written {
         place: &Place,
         rebuild: bool,
     ) -> Result<Projection, ProjectionError> {
-        let split = Box::<StreamSplitter>::default();
-        Projection::catch_up(self.open().await, &place.projection(), split, rebuild).await
+        let source = self.source().await;
+        match rebuild {
+            true => Projection::rebuild(source, FanOut::new(), &place.projection()).await,
+            false => Projection::catch_up(source, FanOut::new(), &place.projection()).await,
+        }
     }
+
+    /// Makes a snapshot of what some records come to.
+    fn make_snapshot(&self, records: &[Record]) {
+        let mut replica = Replica::new(FanOut::new());
+        for record in records {
+            replica.apply(record.clone()).unwrap();
+        }
+        self.snapshots().write(&replica.saved()).unwrap();
+    }
+
+    /// Deletes the records up to a command.
+    async fn truncate(&self, seq: u64) {
+        let mut journal = self.open().await;
+        while journal.truncate(seq).await.unwrap() {}
+        assert!(journal.read_after(0).await.unwrap().unwrap().first_seq > 1);
+        journal.close().await.unwrap();
+    }
+}
+
+/// Empties a projection.
+async fn empty(place: &Place) {
+    Written::new(&[]).await.project(place, true).await;
 }
 
 fn whole_story() -> Story {
@@ -233,4 +268,89 @@ fn with_numbered_ids(text: &str) -> String {
         }
     }
     numbered + rest
+}
+
+#[tokio::test]
+async fn a_projection_goes_on_from_any_snapshot_of_a_journal_without_a_beginning() {
+    let records = whole_story().records;
+    for place in Place::all() {
+        let whole = Written::new(&records).await;
+        whole.project(&place, true).await;
+        let (expected, streams) = (place.everything().await, place.stream_events().await);
+        // Early ones know of sealed quotes, of a book that is shown, of a problem that is posed.
+        for made_at in (1..records.len()).step_by(3) {
+            let written = Written::new(&records[..made_at]).await;
+            empty(&place).await;
+            written.project(&place, false).await;
+            written.make_snapshot(&records[..made_at]);
+            written.append(&records[made_at..]).await;
+            written.truncate(records[made_at - 1].last_seq).await;
+            written.project(&place, false).await;
+            assert_eq!(place.everything().await, expected, "a snapshot after {made_at} records");
+            assert_eq!(place.stream_events().await, streams, "{made_at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rebuild_of_a_journal_without_a_beginning_makes_what_came_after_the_oldest_snapshot() {
+    let records = whole_story().records;
+    let (oldest, newer) = (records.len() / 3, records.len() / 2);
+    for place in Place::all() {
+        let written = Written::new(&records).await;
+        let whole = written.project(&place, false).await;
+        let (expected, streams) = (place.everything().await, place.stream_events().await);
+        written.make_snapshot(&records[..oldest]);
+        written.make_snapshot(&records[..newer]);
+        written.truncate(records[oldest - 1].last_seq).await;
+        let first = place.query("SELECT min(position) FROM postings").await;
+        let last = place.query("SELECT max(position) FROM stream_events").await;
+        // What is damaged after the snapshot is as it was; what is damaged before it stays.
+        place.query(&format!("DELETE FROM stream_events WHERE position = {last}")).await;
+        place.query(&format!("UPDATE events SET kind = 'Other' WHERE position = {last}")).await;
+        place.query(&format!("UPDATE postings SET kind = 'other' WHERE position = {first}")).await;
+        assert_eq!(written.project(&place, true).await, whole);
+        let rebuilt = place.everything().await;
+        assert_ne!(rebuilt, expected);
+        assert_eq!(place.stream_events().await, streams);
+        let others = "SELECT count(*) FROM postings WHERE kind = 'other'";
+        assert_ne!(place.query(others).await, "0");
+        let others = "SELECT count(*) FROM events WHERE kind = 'Other'";
+        assert_eq!(place.query(others).await, "0");
+    }
+}
+
+#[tokio::test]
+async fn a_rebuild_that_cannot_be_leaves_everything_as_it_is() {
+    let records = whole_story().records;
+    let half = records.len() / 2;
+    let until = records[half - 1].last_seq;
+    for place in Place::all() {
+        let written = Written::new(&records).await;
+        written.project(&place, false).await;
+        let everything = place.everything().await;
+        written.truncate(until).await;
+        let gone = |refused: Result<Projection, ProjectionError>| {
+            let reason = refused.unwrap_err();
+            let is_gone = matches!(
+                reason,
+                ProjectionError::Replaying(RecoveryError::HistoryGone { first_seq })
+                    if first_seq == until + 1
+            );
+            assert!(is_gone, "{reason:?}");
+        };
+        gone(written.try_project(&place, true).await);
+        assert_eq!(place.everything().await, everything, "without a snapshot");
+        written.make_snapshot(&records[..half]);
+        // Of another journal that has come as far.
+        let other = format!("UPDATE projection_cursor SET chain = '{}'", "0".repeat(64));
+        place.query(&other).await;
+        let refused = written.try_project(&place, true).await;
+        assert!(matches!(refused, Err(ProjectionError::NotOurs)), "{refused:?}");
+        assert_eq!(place.everything().await, everything, "of another journal");
+        // Nothing is there that could stay.
+        empty(&place).await;
+        gone(written.try_project(&place, true).await);
+        gone(written.try_project(&place, false).await);
+    }
 }

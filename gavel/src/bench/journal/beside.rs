@@ -12,8 +12,8 @@ use gavel_exchange::limits::LOOK_AHEAD_MAX;
 use gavel_exchange::{Exchange, Snapshot};
 use gavel_gateway::FanOut;
 use gavel_protocol::Stamped;
-use gavel_sequencer::journal::{Journal as _, JournalPlace, JournalReader, decode_commands};
-use gavel_sequencer::{Batch, Consumer as _, Replayer, Saved, Snapshots, give_way, start_at};
+use gavel_sequencer::journal::{JournalPlace, JournalReader, decode_commands};
+use gavel_sequencer::{Batch, Replayer, Replica, Snapshots, give_way};
 
 use crate::bench::journal::RUNS;
 use crate::bench::latency::Latencies;
@@ -32,13 +32,13 @@ pub struct Beside {
 
 impl Beside {
     /// Applies the last commands of a journal again and again, in turns with and without a thread that does what
-    /// the exchange's shadow does, all the time. `seq` is the newest snapshot.
-    pub async fn measure(place: &JournalPlace, snapshots: &Path, seq: u64) -> anyhow::Result<Self> {
+    /// the exchange's shadow does, all the time.
+    pub async fn measure(place: &JournalPlace, snapshots: &Path) -> anyhow::Result<Self> {
         let (before, commands) = last_commands(place.reader().as_mut()).await?;
         let mut measured = Self::default();
         for _ in 0..RUNS {
             measured.alone.push(p999_ns(&before, &commands)?);
-            let shadow = Shadow::start(place.clone(), Snapshots::new(snapshots), seq)?;
+            let shadow = Shadow::start(place.clone(), Snapshots::new(snapshots))?;
             while shadow.made.load(Ordering::Relaxed) == 0 && !shadow.thread.is_finished() {
                 std::thread::yield_now();
             }
@@ -104,7 +104,7 @@ struct Shadow {
 }
 
 impl Shadow {
-    fn start(place: JournalPlace, snapshots: Snapshots, seq: u64) -> anyhow::Result<Self> {
+    fn start(place: JournalPlace, snapshots: Snapshots) -> anyhow::Result<Self> {
         let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let run = {
             let (stop, made) = (stop.clone(), made.clone());
@@ -112,7 +112,7 @@ impl Shadow {
                 give_way();
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 while !stop.load(Ordering::Relaxed) {
-                    runtime.block_on(make_snapshot(&place, &snapshots, seq))?;
+                    runtime.block_on(make_snapshot(&place, &snapshots))?;
                     made.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(())
@@ -130,22 +130,15 @@ impl Shadow {
     }
 }
 
-/// Goes back to the snapshot of a command, replays what came after it, and writes another one.
-async fn make_snapshot(
-    place: &JournalPlace,
-    snapshots: &Snapshots,
-    seq: u64,
-) -> anyhow::Result<()> {
-    let mut journal = place.open().await?;
-    let edge = FanOut::new();
-    let mut replayer = start_at(&mut journal, snapshots, seq, &*edge).await?;
-    while let Some(record) = journal.read_after(replayer.head().seq).await? {
-        replayer.apply(record)?;
-        edge.published(replayer.batch());
+/// Goes back to the newest snapshot, replays what came after it, and writes another one.
+async fn make_snapshot(place: &JournalPlace, snapshots: &Snapshots) -> anyhow::Result<()> {
+    let mut journal = place.reader();
+    let mut replica = Replica::newest(&mut *journal, snapshots, FanOut::new()).await?;
+    while let Some(record) = journal.read_after(replica.head().seq).await? {
+        replica.apply(record)?;
     }
-    let head = replayer.head();
-    snapshots.write(&Saved::of(replayer.exchange(), head, &*edge))?;
-    remove(&snapshots.path(head.seq))?;
+    snapshots.write(&replica.saved())?;
+    remove(&snapshots.path(replica.head().seq))?;
     Ok(journal.close().await?)
 }
 

@@ -44,8 +44,7 @@ impl Flow {
 
     /// Makes a snapshot of what the journal comes to, and returns the command that it stands for.
     pub async fn snapshot(&mut self, snapshots: &Snapshots) -> anyhow::Result<u64> {
-        let edge = FanOut::new();
-        Ok(make_snapshot(&mut self.journal, Head::EMPTY, snapshots, &*edge).await?)
+        Ok(make_snapshot(&mut self.journal, Head::EMPTY, snapshots, FanOut::new()).await?)
     }
 
     /// Lets go of the journal.

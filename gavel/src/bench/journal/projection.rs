@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use gavel_gateway::StreamSplitter;
+use gavel_gateway::FanOut;
 use gavel_sequencer::journal::{JournalPlace, PostgresAddress};
 use gavel_sequencer::projection::{Projection, ProjectionPlace};
+use gavel_sequencer::{Reach, Source};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
 use crate::bench::journal::flow::Flow;
@@ -50,8 +51,8 @@ pub async fn measure(
     let mut rows = 0;
     for _ in 0..RUNS {
         let begun = Instant::now();
-        let split = Box::<StreamSplitter>::default();
-        Projection::catch_up(place.open().await?, &target, split, true).await?;
+        let source = Source { journal: place.reader(), snapshots: None, reach: Reach::default() };
+        Projection::rebuild(source, FanOut::new(), &target).await?;
         let took = begun.elapsed().as_secs_f64();
         let copied = Copied::of(&mut connection).await?;
         rows = copied.rows;

@@ -6,19 +6,32 @@
 use std::collections::BTreeMap;
 
 use gavel_protocol::{Event, Ranked, RfqId, TimestampNs};
+use rkyv::rancor::Failure;
+use rkyv::with::AsVec;
+use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::batch::{Batch, StepView};
+use crate::batch::Batch;
+use crate::publish::{Consumer, StreamEvent};
 
 /// Takes what comes through the curtain.
 pub(crate) trait Receiver {
-    /// Looks at a step before anything of it comes through; its first event has this `order`.
-    fn look(&mut self, _step: &StepView<'_>, _order: u64) {}
+    /// Whether it takes what subscribers get, too.
+    const TAKES_STREAMS: bool;
 
     /// Takes an event, with the ranked list of a close.
-    fn receive(&mut self, at: At, event: &Event, ranking: &[Ranked]);
+    fn receive(&mut self, passed: Passed, ranking: &[Ranked]);
 
     /// Takes what was held back for an RFQ that is decided, in the order in which it happened.
-    fn receive_held(&mut self, held: &[(At, Event)]);
+    fn receive_held(&mut self, held: Vec<Passed>);
+}
+
+/// An event that has come through.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    pub(crate) at: At,
+    pub(crate) event: Event,
+    /// What subscribers get of it.
+    pub(crate) streams: Vec<StreamEvent>,
 }
 
 /// Where and when something happened.
@@ -26,28 +39,38 @@ pub(crate) trait Receiver {
 pub(crate) struct At {
     /// The place among all that came through the curtain, from 1.
     pub(crate) position: i64,
-    /// The place among all that happened, from 1. It shows what did not come through: not to be passed on.
-    pub(crate) order: u64,
     /// When it happened.
     pub(crate) ts_event: TimestampNs,
 }
 
 /// Everything that lies between the exchange's events and whoever receives them.
-#[derive(Debug, Default)]
-pub(super) struct Curtain {
+#[derive(Debug, Default, Archive, Serialize, Deserialize)]
+pub(crate) struct Curtain {
     /// What is held back, by the open RFQ that it is about.
-    held: BTreeMap<RfqId, Vec<(Happened, Event)>>,
+    #[rkyv(with = AsVec)]
+    held: BTreeMap<RfqId, Vec<Held>>,
     /// How many events have come through.
     position: i64,
-    /// How many events have happened.
-    happened: u64,
 }
 
-/// Where and when something happened that may not have come through.
-#[derive(Clone, Copy, Debug)]
-struct Happened {
-    order: u64,
+/// An event that has not come through.
+#[derive(Debug, Archive, Serialize, Deserialize)]
+struct Held {
     ts_event: TimestampNs,
+    event: Event,
+    /// What subscribers have got of it: the buyer its book, solvers their problem.
+    streams: Vec<StreamEvent>,
+}
+
+/// Receives nothing. What is held back is held back all the same.
+pub(crate) struct Nobody;
+
+impl Receiver for Nobody {
+    const TAKES_STREAMS: bool = false;
+
+    fn receive(&mut self, _: Passed, _: &[Ranked]) {}
+
+    fn receive_held(&mut self, _: Vec<Passed>) {}
 }
 
 /// Where an event goes.
@@ -69,18 +92,43 @@ enum Way {
 
 impl Curtain {
     /// Returns how many events have come through.
-    pub(super) fn position(&self) -> i64 {
+    pub(crate) fn position(&self) -> i64 {
         self.position
     }
 
-    /// Lets through what may be seen of a batch.
-    pub(super) fn pass(&mut self, batch: &Batch, receiver: &mut impl Receiver) {
+    /// Returns it as bytes. Equal ones have equal bytes.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let written = rkyv::to_bytes::<Failure>(self);
+        written.expect("memory is the only thing that writing to a Vec needs").into_vec()
+    }
+
+    /// Reads it back, validating every byte. Returns `None` if it is not what was written.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        rkyv::from_bytes::<Self, Failure>(bytes).ok()
+    }
+
+    /// Publishes a batch of a replay, and lets through what may be seen of it.
+    pub(crate) fn pass<R: Receiver>(
+        &mut self,
+        batch: &Batch,
+        consumer: &dyn Consumer,
+        receiver: &mut R,
+    ) {
+        let wanted: fn(&Event) -> bool = match R::TAKES_STREAMS {
+            true => |_| true,
+            // Whoever receives it later may want them.
+            false => |event| matches!(way_of(event), Way::Sealed(_)),
+        };
+        let mut streams = Vec::new();
+        consumer.replayed(batch, wanted, &mut |place, event| streams.push((place, event)));
+        let mut streams = streams.into_iter().peekable();
+        let mut place = 0;
         for step in batch.steps() {
-            receiver.look(&step, self.happened + 1);
             let mut before = Way::Open;
             for (event, ranking) in step.events_with_ranking() {
-                self.happened += 1;
-                let happened = Happened { order: self.happened, ts_event: step.stamped.ts_event };
+                let of_this = std::iter::from_fn(|| streams.next_if(|(other, _)| *other == place));
+                let streams = of_this.map(|(_, event)| event).collect();
+                let happened = Held { ts_event: step.stamped.ts_event, event: *event, streams };
                 let way = match way_of(event) {
                     Way::Follows => before,
                     way @ (Way::Open
@@ -89,26 +137,34 @@ impl Curtain {
                     | Way::Decides(_)
                     | Way::Nowhere) => way,
                 };
-                // A movement is the market's, whatever caused it.
-                let is_movement = matches!(event, Event::Moved(_));
-                match way {
-                    Way::Sealed(rfq) if let Some(held) = self.held.get_mut(&rfq) => {
-                        held.push((happened, *event));
-                    }
-                    Way::Opens(rfq) if !is_movement => {
-                        self.held.insert(rfq, Vec::new());
-                        receiver.receive(self.next(happened), event, ranking);
-                    }
-                    Way::Decides(rfq) => {
-                        self.release(rfq, receiver);
-                        receiver.receive(self.next(happened), event, ranking);
-                    }
-                    Way::Nowhere if !is_movement => {}
-                    Way::Open | Way::Sealed(_) | Way::Opens(_) | Way::Follows | Way::Nowhere => {
-                        receiver.receive(self.next(happened), event, ranking);
-                    }
-                }
-                before = way;
+                self.let_through(way, happened, ranking, receiver);
+                (before, place) = (way, place + 1);
+            }
+        }
+    }
+
+    fn let_through(
+        &mut self,
+        way: Way,
+        happened: Held,
+        ranking: &[Ranked],
+        receiver: &mut impl Receiver,
+    ) {
+        // A movement is the market's, whatever caused it.
+        let is_movement = matches!(happened.event, Event::Moved(_));
+        match way {
+            Way::Sealed(rfq) if let Some(held) = self.held.get_mut(&rfq) => held.push(happened),
+            Way::Opens(rfq) if !is_movement => {
+                self.held.insert(rfq, Vec::new());
+                receiver.receive(self.next(happened), ranking);
+            }
+            Way::Decides(rfq) => {
+                self.release(rfq, receiver);
+                receiver.receive(self.next(happened), ranking);
+            }
+            Way::Nowhere if !is_movement => {}
+            Way::Open | Way::Sealed(_) | Way::Opens(_) | Way::Follows | Way::Nowhere => {
+                receiver.receive(self.next(happened), ranking);
             }
         }
     }
@@ -116,14 +172,13 @@ impl Curtain {
     /// Lets through what was held back for an RFQ.
     fn release(&mut self, rfq: RfqId, receiver: &mut impl Receiver) {
         let Some(held) = self.held.remove(&rfq) else { return };
-        let held = held.into_iter().map(|(happened, event)| (self.next(happened), event));
-        receiver.receive_held(&held.collect::<Vec<_>>());
+        receiver.receive_held(held.into_iter().map(|happened| self.next(happened)).collect());
     }
 
-    /// Returns the next position.
-    fn next(&mut self, Happened { order, ts_event }: Happened) -> At {
+    /// Gives an event the next position.
+    fn next(&mut self, Held { ts_event, event, streams }: Held) -> Passed {
         self.position += 1;
-        At { position: self.position, order, ts_event }
+        Passed { at: At { position: self.position, ts_event }, event, streams }
     }
 }
 

@@ -1,0 +1,125 @@
+//! Everything that follows from a journal up to some command, as a snapshot has it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use gavel_exchange::Exchange;
+use gavel_protocol::RULES_VERSION;
+
+use crate::curtain::{Curtain, Nobody, Receiver};
+use crate::follower::Cursor;
+use crate::journal::{Head, JournalReader, Record};
+use crate::publish::Consumer;
+use crate::recovery::{RecoveryError, Replayer};
+use crate::restart::{Restored, good_one, newest};
+use crate::snapshots::{Saved, Snapshots};
+
+/// An exchange that is made again from the journal, what its consumer has made of that, and what is held back
+/// from whoever follows.
+pub struct Replica {
+    replayer: Replayer,
+    consumer: Arc<dyn Consumer>,
+    curtain: Curtain,
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").field("head", &self.head()).finish_non_exhaustive()
+    }
+}
+
+impl Replica {
+    /// Makes one that begins with the first command. Nobody listens to the consumer, and it has seen nothing.
+    pub fn new(consumer: Arc<dyn Consumer>) -> Self {
+        Self::of(Restored::default(), consumer)
+    }
+
+    pub(crate) fn of(restored: Restored, consumer: Arc<dyn Consumer>) -> Self {
+        let Restored { replayer, curtain } = restored;
+        Self { replayer, consumer, curtain }
+    }
+
+    /// Goes back to the newest snapshot that can be continued from, or to the beginning.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError`], also if there is no such snapshot and no beginning any more.
+    pub async fn newest(
+        journal: &mut dyn JournalReader,
+        snapshots: &Snapshots,
+        consumer: Arc<dyn Consumer>,
+    ) -> Result<Self, RecoveryError> {
+        let restored = newest(journal, snapshots, &*consumer).await?;
+        Ok(Self::of(restored, consumer))
+    }
+
+    /// Goes back to the newest good snapshot of `until` or before it; to the beginning if there is none.
+    pub(crate) async fn newest_until(
+        journal: &mut dyn JournalReader,
+        snapshots: &Snapshots,
+        until: u64,
+        consumer: Arc<dyn Consumer>,
+    ) -> Result<Self, RecoveryError> {
+        let seqs = snapshots.list()?.into_iter().rev().filter(|seq| *seq <= until);
+        let (found, _) = good_one(journal, snapshots, seqs, &*consumer).await?;
+        Ok(Self::of(found.unwrap_or_default(), consumer))
+    }
+
+    /// Goes back to the oldest snapshot that these rules go on from. Returns `None` if there is none.
+    pub(crate) async fn oldest(
+        journal: &mut dyn JournalReader,
+        snapshots: &Snapshots,
+        consumer: Arc<dyn Consumer>,
+    ) -> Result<Option<Self>, RecoveryError> {
+        let seqs = snapshots.list()?.into_iter();
+        let (found, _) = good_one(journal, snapshots, seqs, &*consumer).await?;
+        Ok(found.map(|restored| Self::of(restored, consumer)))
+    }
+
+    /// Applies the next record.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError`] if it is not as it was; then the replica is good for nothing.
+    pub fn apply(&mut self, record: Record) -> Result<(), RecoveryError> {
+        self.apply_for(record, &mut Nobody)
+    }
+
+    /// Applies the next record, and lets through what may be seen of it.
+    pub(crate) fn apply_for(
+        &mut self,
+        record: Record,
+        receiver: &mut impl Receiver,
+    ) -> Result<(), RecoveryError> {
+        self.replayer.apply(record)?;
+        self.curtain.pass(self.replayer.batch(), &*self.consumer, receiver);
+        Ok(())
+    }
+
+    /// Returns the exchange as it is after the last record.
+    pub fn exchange(&self) -> &Exchange {
+        self.replayer.exchange()
+    }
+
+    /// Returns the place it has reached.
+    pub fn head(&self) -> Head {
+        self.replayer.head()
+    }
+
+    /// Returns how far it has come, as whoever follows counts.
+    pub(crate) fn reached(&self) -> Cursor {
+        let Head { seq, chain } = self.head();
+        Cursor { seq, position: self.curtain.position(), chain }
+    }
+
+    /// Saves everything.
+    pub fn saved(&self) -> Saved {
+        Saved {
+            head: self.head(),
+            rules_version: RULES_VERSION,
+            exchange: self.exchange().snapshot().to_bytes(),
+            consumer: self.consumer.snapshot(),
+            curtain: self.curtain.to_bytes(),
+        }
+    }
+}
