@@ -16,10 +16,11 @@ use gavel_protocol::{
     TimestampNs,
 };
 use gavel_sequencer::journal::{AnyJournal, Head, Journal as _, JournalPlace, Record};
+use gavel_sequencer::projection::{Projection, ProjectionPlace};
 use gavel_sequencer::{
-    Audit, Batch, Consumer, Inbox, Layout, Origin, Part, RecoveryError, RestoreError, Sequencer,
-    SequencerConfig, SnapshotConfig, Snapshots, SnapshotsError, StartError, Submission,
-    make_snapshot, recover, replay,
+    Audit, Batch, Consumer, Inbox, Layout, Origin, Part, Reach, RecoveryError, RestoreError,
+    Sequencer, SequencerConfig, SnapshotConfig, Snapshots, SnapshotsError, Source, StartError,
+    Submission, make_snapshot, recover, replay,
 };
 use postgres::Database;
 use sqlx::Connection as _;
@@ -90,6 +91,7 @@ struct World {
     every: u64,
     kept: usize,
     keep_history: bool,
+    followed: Vec<Reach>,
     accounts: u64,
 }
 
@@ -102,7 +104,8 @@ impl World {
     /// Returns one with an embedded journal.
     fn new(every: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { folder, database: None, every, kept: 3, keep_history: false, accounts: 0 }
+        let (kept, followed) = (3, Vec::new());
+        Self { folder, database: None, every, kept, keep_history: false, followed, accounts: 0 }
     }
 
     fn path(&self) -> &Path {
@@ -136,7 +139,7 @@ impl World {
             every: self.every,
             kept: self.kept,
             keep_history: self.keep_history,
-            followed: Vec::new(),
+            followed: self.followed.clone(),
             consumer: || Arc::new(Counted::default()),
         };
         let alive = Some(self.path().join("alive"));
@@ -423,6 +426,39 @@ async fn a_journal_that_keeps_its_history_is_never_truncated() {
         }
         assert_eq!(world.snapshots().list().unwrap().len(), 1);
         assert_eq!(world.first_kept().await, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_a_follower_has_still_to_take_stays_in_the_journal() {
+    for mut world in World::all(2) {
+        let reach = Reach::default();
+        (world.kept, world.followed) = (1, vec![reach.clone()]);
+        let at = ProjectionPlace::Sqlite(world.path().join("projection.sqlite"));
+        world.run(4).await;
+        let oldest = world.snapshots().list().unwrap()[0];
+        world.run(4).await;
+        assert_eq!(world.first_kept().await, 1, "it may not have begun");
+        assert_eq!(world.snapshots().list().unwrap()[0], oldest);
+        let mut projected = 0;
+        for _ in 0..3 {
+            let source = Source {
+                journal: world.place().reader(),
+                snapshots: Some(world.snapshots()),
+                reach: reach.clone(),
+            };
+            let consumer = Arc::<Counted>::default();
+            let projection = Projection::catch_up(source, consumer, &at).await.unwrap();
+            assert!(projection.events > projected);
+            projected = projection.events;
+            // What it has taken is deleted by the next stop, what it has not taken is not.
+            world.run(4).await;
+            let kept = world.snapshots().list().unwrap();
+            assert_eq!((kept[0], kept.len()), (projection.seq, 2));
+            assert_eq!(world.first_kept().await, projection.seq + 1);
+            world.run(4).await;
+            assert_eq!(world.first_kept().await, projection.seq + 1);
+        }
     }
 }
 

@@ -18,9 +18,10 @@ use gavel_protocol::{
     Command, Digest, Found, PublicKey, RULES_UPGRADED_FROM, RULES_VERSION, Settings,
 };
 use gavel_sequencer::journal::{AnyJournal, Journal as _, JournalPlace, Record, decode_commands};
+use gavel_sequencer::projection::{Projection, ProjectionError, ProjectionPlace};
 use gavel_sequencer::{
-    Inbox, Layout, RecoveryError, Replayed, Sequencer, SequencerConfig, SnapshotConfig, Snapshots,
-    StartError, last_note, recover, replay, start_at,
+    Inbox, Layout, Reach, RecoveryError, Replayed, Sequencer, SequencerConfig, SnapshotConfig,
+    Snapshots, Source, StartError, last_note, recover, replay, start_at,
 };
 use postgres::Database;
 use tempfile::TempDir;
@@ -49,7 +50,7 @@ impl Left {
         let from = std::env::var("GAVEL_UPGRADE_FROM");
         let from = PathBuf::from(from.expect("`cargo xtask faults` says where it is"));
         let folder = tempfile::tempdir().unwrap();
-        for part in ["journal", "snapshots"] {
+        for part in ["journal", "snapshots", "projection"] {
             fs::create_dir(folder.path().join(part)).unwrap();
             for entry in fs::read_dir(from.join(part)).unwrap() {
                 let entry = entry.unwrap();
@@ -105,6 +106,16 @@ impl Left {
         let (snapshots, edge) = (self.snapshots(), FanOut::new());
         let noted = last_note(&self.path().join("alive")).unwrap().head;
         recover(&mut self.journal().await, noted, Some(&snapshots), &*edge).await.unwrap()
+    }
+
+    async fn source(&self) -> Source {
+        let (journal, snapshots) = (self.journal().await.into_reader(), Some(self.snapshots()));
+        Source { journal, snapshots, reach: Reach::default() }
+    }
+
+    /// Returns where the projection is that the other build has kept up.
+    fn projection(&self) -> ProjectionPlace {
+        ProjectionPlace::Sqlite(self.path().join("projection").join("projection.sqlite"))
     }
 
     /// Returns the records after the command `seq`.
@@ -164,6 +175,26 @@ async fn it_goes_on_from_the_last_snapshot_and_never_replays_across() {
             matches!(refused, RecoveryError::OtherRules { rules_version, .. } if rules_version == RULES_UPGRADED_FROM),
             "{refused}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_projection_goes_on_and_is_made_anew_from_where_these_rules_begin() {
+    for left in Left::copies().await {
+        let seq = run_once(&left).await.seq();
+        let at = left.projection();
+        let went_on = Projection::catch_up(left.source().await, FanOut::new(), &at).await.unwrap();
+        assert_eq!(went_on.seq, seq);
+        let rebuilt = Projection::rebuild(left.source().await, FanOut::new(), &at).await.unwrap();
+        assert_eq!(rebuilt, went_on);
+        // What was before is for the other build.
+        let new = ProjectionPlace::Sqlite(left.path().join("new.sqlite"));
+        let refused = Projection::catch_up(left.source().await, FanOut::new(), &new).await;
+        let Err(ProjectionError::Replaying(refused)) = refused else { panic!("{refused:?}") };
+        assert!(matches!(refused, RecoveryError::OtherRules { .. }), "{refused}");
+        let refused = Projection::rebuild(left.source().await, FanOut::new(), &new).await;
+        let Err(ProjectionError::Replaying(refused)) = refused else { panic!("{refused:?}") };
+        assert!(matches!(refused, RecoveryError::OtherRules { .. }), "{refused}");
     }
 }
 

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ed25519_dalek::SigningKey;
+use gavel_gateway::FanOut;
 use gavel_sequencer::audit::{AuditConfig, AuditEntry, AuditError, AuditLog, AuditReader};
 use gavel_sequencer::audit::{Secret, SignedHead};
 use gavel_sequencer::journal::{AnyJournal, Journal as _, JournalPlace, Record};
-use gavel_sequencer::{Reach, Snapshots, Source};
+use gavel_sequencer::{Reach, Replica, Snapshots, Source};
 use gavel_tests::story::{Quotes, Story};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
@@ -125,6 +126,28 @@ async fn an_audit_log_that_was_interrupted_is_as_one_made_at_once_and_again() {
     assert_eq!(rebuilt.seq, records.last().unwrap().last_seq);
     assert_eq!(bit_by_bit.entries().await, entries);
     assert_eq!(bit_by_bit.heads().await, heads);
+}
+
+#[tokio::test]
+async fn an_audit_log_goes_on_from_any_snapshot_of_a_journal_without_a_beginning() {
+    let records = whole_story();
+    let at_once = Audited::new(&records).await;
+    let (expected, entries) = (at_once.build().await, at_once.entries().await);
+    for made_at in (1..records.len()).step_by(3) {
+        let audited = Audited::new(&records[..made_at]).await;
+        audited.build().await;
+        let mut replica = Replica::new(FanOut::new());
+        for record in &records[..made_at] {
+            replica.apply(record.clone()).unwrap();
+        }
+        audited.snapshots().write(&replica.saved()).unwrap();
+        audited.append(&records[made_at..]).await;
+        let mut journal = audited.journal().await;
+        while journal.truncate(records[made_at - 1].last_seq).await.unwrap() {}
+        journal.close().await.unwrap();
+        assert_eq!(audited.build().await, expected, "a snapshot after {made_at} records");
+        assert_eq!(audited.entries().await, entries);
+    }
 }
 
 #[tokio::test]

@@ -141,10 +141,13 @@ fn a_full_disk_is_not_acknowledged() {
     a_disk_that_fails("room", "disk full");
 }
 
-/// Leaves an exchange that was stopped, for a build of other rules to go on with.
+/// Leaves an exchange that was stopped and its projection, for a build of other rules to go on with.
 #[test]
 fn what_is_stopped_has_a_snapshot_of_its_end() {
-    let mut served = Served::start_with(&["--snapshot-every", "100", "--keep-history"]);
+    let projected = tempfile::tempdir().unwrap();
+    let projection = format!("sqlite://{}/projection.sqlite", projected.path().display());
+    let more = ["--snapshot-every", "100", "--keep-history", "--projection", &projection];
+    let mut served = Served::start_with(&more);
     let mut load = Load::start(&served);
     load.wait_for(&served, 300);
     drop(load);
@@ -156,7 +159,10 @@ fn what_is_stopped_has_a_snapshot_of_its_end() {
     assert_eq!(snapshots.last().unwrap()["seq"], verified["seq"], "{listed} {verified}");
     if let Ok(to) = std::env::var("GAVEL_UPGRADE_FROM") {
         drop(std::fs::remove_dir_all(&to));
-        let copied = Command::new("cp").arg("-r").arg(served.path()).arg(&to).status().unwrap();
-        assert!(copied.success());
+        let projection = Path::new(&to).join("projection");
+        for (from, to) in [(served.path(), Path::new(&to)), (projected.path(), &projection)] {
+            let copied = Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
+            assert!(copied.success());
+        }
     }
 }
