@@ -45,6 +45,43 @@ fn kills_at_random_moments_lose_nothing_that_was_acknowledged() {
     check_what_follows(&served, [&followed, &place("at_once.sqlite")]);
 }
 
+#[test]
+fn a_projection_has_everything_although_the_journal_forgets() {
+    let (folder, mut random) = (tempfile::tempdir().unwrap(), random());
+    let place = |name: &str| format!("sqlite://{}", folder.path().join(name).display());
+    let followed = place("followed.sqlite");
+    let forgets = ["--snapshot-every", "50", "--keep-snapshots", "1", "--projection", &followed];
+    let mut served = Served::start_with(&forgets);
+    let mut load = Load::start(&served);
+    for _ in 0..from_outside("GAVEL_KILLS", 30) / 10 {
+        load.wait_for(&served, random.random_range(100..200));
+        served.kill();
+        served.start_again();
+    }
+    load.wait_for(&served, 100);
+    served.stop();
+    let data = served.data();
+    let project = |more: &[&str]| gavel(&[&["project", "--data", &data, "--json"], more].concat());
+    let projected = json(&project(&["--projection", &followed]));
+    let whole = project(&["--projection", &place("new.sqlite")]);
+    let reason = String::from_utf8_lossy(&whole.stderr);
+    assert!(reason.contains("not kept any more"), "{reason}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let gaps = "SELECT max(position) - count(*) + (SELECT count(*) FROM pragma_foreign_key_check)
+                FROM events";
+    let gaps = async |place: &str| -> i64 {
+        let mut connection = sqlx::SqliteConnection::connect(place).await.unwrap();
+        sqlx::query_scalar(gaps).fetch_one(&mut connection).await.unwrap()
+    };
+    assert_eq!(runtime.block_on(gaps(&followed)), 0);
+    // What can be made anew is the same.
+    let before = folder.path().join("before.sqlite");
+    std::fs::copy(folder.path().join("followed.sqlite"), &before).unwrap();
+    assert_eq!(json(&project(&["--projection", &followed, "--rebuild"])), projected);
+    let differing = runtime.block_on(differing_tables(&followed, &place("before.sqlite")));
+    assert!(differing.is_empty(), "{differing:?}");
+}
+
 /// Checks that tables and audit log are what they are when they are made at once.
 fn check_what_follows(served: &Served, [followed, at_once]: [&str; 2]) {
     let data = served.data();
