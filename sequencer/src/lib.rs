@@ -38,7 +38,7 @@ pub use publish::{Consumer, RestoreError, StreamEvent};
 pub use recovery::{RecoveryError, Replayed, Replayer};
 pub use replay::{replay, replay_from, replay_noted};
 pub use replica::Replica;
-pub use restart::{make_snapshot, recover, start_at};
+pub use restart::{make_snapshot, recover};
 pub use run::{Audit, Auditor, Layout, Sequencer, SequencerConfig, StartError, Status};
 pub use shadow::{SnapshotConfig, give_way};
 pub use snapshots::{Saved, Snapshots, SnapshotsError};

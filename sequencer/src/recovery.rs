@@ -197,7 +197,7 @@ impl Replayer {
     }
 
     /// Returns the rules that brought it about.
-    pub fn rules_version(&self) -> u32 {
+    pub(crate) fn rules_version(&self) -> u32 {
         self.rules_version
     }
 

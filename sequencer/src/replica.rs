@@ -8,10 +8,11 @@ use gavel_protocol::RULES_VERSION;
 
 use crate::curtain::{Curtain, Nobody, Receiver};
 use crate::follower::Cursor;
-use crate::journal::{Head, JournalReader, Record};
+use crate::journal::{Head, Journal, JournalReader, Record, Through};
 use crate::publish::Consumer;
 use crate::recovery::{RecoveryError, Replayer};
-use crate::restart::{Restored, good_one, newest};
+use crate::replay::replay_from;
+use crate::restart::{Restored, continued, good_one, newest};
 use crate::snapshots::{Saved, Snapshots};
 
 /// An exchange that is made again from the journal, what its consumer has made of that, and what is held back
@@ -37,6 +38,21 @@ impl Replica {
     pub(crate) fn of(restored: Restored, consumer: Arc<dyn Consumer>) -> Self {
         let Restored { replayer, curtain } = restored;
         Self { replayer, consumer, curtain }
+    }
+
+    /// Goes back to the snapshot of a command.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError`] if it cannot be continued from.
+    pub async fn at<J: Journal>(
+        journal: &mut J,
+        snapshots: &Snapshots,
+        seq: u64,
+        consumer: Arc<dyn Consumer>,
+    ) -> Result<Self, RecoveryError> {
+        let restored = continued(&mut Through(journal), snapshots, seq, &*consumer).await??;
+        Ok(Self::of(restored, consumer))
     }
 
     /// Goes back to the newest snapshot that can be continued from, or to the beginning.
@@ -96,6 +112,41 @@ impl Replica {
         Ok(())
     }
 
+    /// Replays what comes in a journal after the place that it has reached, as [`replay_from`] does. Each record is
+    /// shown to `visit`, with what saves everything as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError`] at the first record that is not as it was, or if it is not that journal.
+    pub async fn replay<J: Journal>(
+        self,
+        journal: &mut J,
+        noted: Head,
+        mut visit: impl FnMut(&Replayer, &dyn Fn() -> Saved),
+    ) -> Result<Self, RecoveryError> {
+        let Self { replayer, consumer, mut curtain } = self;
+        let replayed = replay_from(replayer, journal, noted, |replayer| {
+            curtain.pass(replayer.batch(), &*consumer, &mut Nobody);
+            visit(replayer, &|| saved(replayer, &*consumer, &curtain));
+        });
+        Ok(Self { replayer: replayed.await?, consumer, curtain })
+    }
+
+    /// Returns what applies further records to the exchange, and to nothing else.
+    pub fn into_replayer(self) -> Replayer {
+        self.replayer
+    }
+
+    /// Returns the rules that brought it about.
+    pub(crate) fn rules_version(&self) -> u32 {
+        self.replayer.rules_version()
+    }
+
+    /// Returns how many records it has applied.
+    pub fn records(&self) -> u64 {
+        self.replayer.records()
+    }
+
     /// Returns the exchange as it is after the last record.
     pub fn exchange(&self) -> &Exchange {
         self.replayer.exchange()
@@ -114,12 +165,16 @@ impl Replica {
 
     /// Saves everything.
     pub fn saved(&self) -> Saved {
-        Saved {
-            head: self.head(),
-            rules_version: RULES_VERSION,
-            exchange: self.exchange().snapshot().to_bytes(),
-            consumer: self.consumer.snapshot(),
-            curtain: self.curtain.to_bytes(),
-        }
+        saved(&self.replayer, &*self.consumer, &self.curtain)
+    }
+}
+
+fn saved(replayer: &Replayer, consumer: &dyn Consumer, curtain: &Curtain) -> Saved {
+    Saved {
+        head: replayer.head(),
+        rules_version: RULES_VERSION,
+        exchange: replayer.exchange().snapshot().to_bytes(),
+        consumer: consumer.snapshot(),
+        curtain: curtain.to_bytes(),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gavel_protocol::RULES_VERSION;
 
-use crate::curtain::{Curtain, Nobody};
+use crate::curtain::Curtain;
 use crate::error_text::error_text;
 use crate::journal::{Head, Journal, JournalReader, Through};
 use crate::publish::Consumer;
@@ -55,30 +55,14 @@ pub async fn make_snapshot<J: Journal>(
     snapshots: &Snapshots,
     consumer: Arc<dyn Consumer>,
 ) -> Result<u64, RecoveryError> {
-    let Restored { replayer, mut curtain } =
-        newest(&mut Through(journal), snapshots, &*consumer).await?;
-    let pass = |replayer: &Replayer| curtain.pass(replayer.batch(), &*consumer, &mut Nobody);
-    let replayer = replay_from(replayer, journal, noted, pass).await?;
-    let seq = replayer.head().seq;
+    let replica = Replica::newest(&mut Through(journal), snapshots, consumer).await?;
+    let replica = replica.replay(journal, noted, |_, _| {}).await?;
+    let seq = replica.head().seq;
     // Of other rules there is one already: an upgrade goes on from it.
-    if seq > 0 && replayer.rules_version() == RULES_VERSION {
-        snapshots.write(&Replica::of(Restored { replayer, curtain }, consumer).saved())?;
+    if seq > 0 && replica.rules_version() == RULES_VERSION {
+        snapshots.write(&replica.saved())?;
     }
     Ok(seq)
-}
-
-/// Goes back to the snapshot of a command.
-///
-/// # Errors
-///
-/// [`RecoveryError`] if it cannot be continued from.
-pub async fn start_at<J: Journal>(
-    journal: &mut J,
-    snapshots: &Snapshots,
-    seq: u64,
-    consumer: &dyn Consumer,
-) -> Result<Replayer, RecoveryError> {
-    Ok(continued(&mut Through(journal), snapshots, seq, consumer).await??.replayer)
 }
 
 /// Goes back to the newest snapshot that can be continued from, or to the beginning.
@@ -127,7 +111,7 @@ pub(crate) async fn good_one(
 }
 
 /// Continues from a snapshot, if it is whole and of this journal.
-async fn continued(
+pub(crate) async fn continued(
     journal: &mut dyn JournalReader,
     snapshots: &Snapshots,
     seq: u64,

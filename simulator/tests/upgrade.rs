@@ -20,8 +20,8 @@ use gavel_protocol::{
 use gavel_sequencer::journal::{AnyJournal, Journal as _, JournalPlace, Record, decode_commands};
 use gavel_sequencer::projection::{Projection, ProjectionError, ProjectionPlace};
 use gavel_sequencer::{
-    Inbox, Layout, Reach, RecoveryError, Replayed, Sequencer, SequencerConfig, SnapshotConfig,
-    Snapshots, Source, StartError, last_note, recover, replay, start_at,
+    Inbox, Layout, Reach, RecoveryError, Replayed, Replica, Sequencer, SequencerConfig,
+    SnapshotConfig, Snapshots, Source, StartError, last_note, recover, replay,
 };
 use postgres::Database;
 use tempfile::TempDir;
@@ -162,15 +162,15 @@ async fn it_goes_on_from_the_last_snapshot_and_never_replays_across() {
         assert_eq!(upgrades(&left.after(last).await), 1);
 
         // The snapshot it went on from still leads to where it is, an older one or the beginning does not.
-        let (snapshots, edge) = (left.snapshots(), FanOut::new());
-        let start = start_at(&mut left.journal().await, &snapshots, last, &*edge).await;
+        let snapshots = left.snapshots();
+        let mut journal = left.journal().await;
+        let start = Replica::at(&mut journal, &snapshots, last, FanOut::new()).await;
         assert_eq!(start.unwrap().head().seq, last);
         let older = snapshots.list().unwrap()[0];
         assert!(older < last, "the other build made more than one");
-        assert!(
-            start_at(&mut left.journal().await, &snapshots, older, &*FanOut::new()).await.is_err()
-        );
-        let refused = replay(&mut left.journal().await, |_| {}).await.unwrap_err();
+        let start = Replica::at(&mut journal, &snapshots, older, FanOut::new()).await;
+        assert!(start.is_err(), "{start:?}");
+        let refused = replay(&mut journal, |_| {}).await.unwrap_err();
         assert!(
             matches!(refused, RecoveryError::OtherRules { rules_version, .. } if rules_version == RULES_UPGRADED_FROM),
             "{refused}"

@@ -19,9 +19,9 @@ pub fn run(args: &ReplayArgs, output: &Output) -> anyhow::Result<Exit> {
         let data = DataDir::new(&args.data);
         let mut journal = args.journal.place_of_existing(&data)?.open_to_read().await?;
         let mut wrong = Ok(());
-        let start = beginning(&mut journal, &data.snapshots(), &*FanOut::new()).await?;
+        let start = beginning(&mut journal, &data.snapshots(), FanOut::new()).await?;
         let from = start.head().seq;
-        let replayed = replay_from(start, &mut journal, Head::EMPTY, |replayer| {
+        let replayed = replay_from(start.into_replayer(), &mut journal, Head::EMPTY, |replayer| {
             if args.events && wrong.is_ok() {
                 wrong = print_events(replayer.batch(), output);
             }

@@ -7,10 +7,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use gavel_gateway::FanOut;
-use gavel_sequencer::journal::JournalError;
+use gavel_sequencer::journal::{Head, JournalError};
 use gavel_sequencer::{
-    Audit, Consumer as _, RecoveryError, Replayer, Saved, Snapshots, SnapshotsError, error_text,
-    replay_from, start_at,
+    Audit, RecoveryError, Replica, Saved, Snapshots, SnapshotsError, error_text,
 };
 use gavel_simulator::load::{Ack, read_acks};
 use serde_json::json;
@@ -41,10 +40,10 @@ async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
         }
         Err(error) => return Err(error.into()),
     };
-    let (mut kept, edge, snapshots) = (Kept::default(), FanOut::new(), data.snapshots());
+    let (mut kept, snapshots) = (Kept::default(), data.snapshots());
     let start = match args.from_snapshot {
-        Some(seq) => start_at(&mut journal, &snapshots, seq, &*edge).await,
-        None => beginning(&mut journal, &snapshots, &*edge).await,
+        Some(seq) => Replica::at(&mut journal, &snapshots, seq, FanOut::new()).await,
+        None => beginning(&mut journal, &snapshots, FanOut::new()).await,
     };
     let start = match start {
         Ok(start) => start,
@@ -59,11 +58,10 @@ async fn verify(args: &VerifyArgs, output: &Output) -> anyhow::Result<Exit> {
         Ok(note) => note.head,
         Err(error) => return Ok(not_verified(&error, output)),
     };
-    let replayed = replay_from(start, &mut journal, noted, |replayer| {
+    let replayed = start.replay(&mut journal, noted, |replayer, saved| {
         kept.add(replayer.batch());
         awards.add(replayer.batch());
-        edge.published(replayer.batch());
-        checks.check(replayer, &edge);
+        checks.check(replayer.head(), saved);
     });
     let replayed = match replayed.await {
         Ok(replayed) => replayed,
@@ -138,9 +136,9 @@ impl Checks {
         Ok(Self { snapshots, left, checked: u64::from(from > 0), wrong: None })
     }
 
-    fn check(&mut self, replayer: &Replayer, edge: &FanOut) {
-        while let Some(seq) = self.left.pop_if(|seq| *seq <= replayer.head().seq) {
-            match self.compare(seq, replayer, edge) {
+    fn check(&mut self, head: Head, saved: &dyn Fn() -> Saved) {
+        while let Some(seq) = self.left.pop_if(|seq| *seq <= head.seq) {
+            match self.compare(seq, head, saved) {
                 Ok(is_there) => self.checked += u64::from(is_there),
                 Err(error) => drop(self.wrong.get_or_insert(error)),
             }
@@ -148,8 +146,8 @@ impl Checks {
     }
 
     /// Returns whether it is there: a running exchange may have deleted it meanwhile.
-    fn compare(&self, seq: u64, replayer: &Replayer, edge: &FanOut) -> anyhow::Result<bool> {
-        let Saved { head, exchange, consumer, .. } = match self.snapshots.read(seq) {
+    fn compare(&self, seq: u64, head: Head, saved: &dyn Fn() -> Saved) -> anyhow::Result<bool> {
+        let found = match self.snapshots.read(seq) {
             Ok(saved) => saved,
             Err(SnapshotsError::Reading { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
@@ -158,10 +156,10 @@ impl Checks {
             }
             Err(error) => return Err(error.into()),
         };
-        if head != replayer.head() {
+        if found.head != head {
             bail!("the snapshot of command {seq} is not of this journal");
         }
-        if exchange != replayer.exchange().snapshot().to_bytes() || consumer != edge.snapshot() {
+        if found != saved() {
             bail!("the snapshot of command {seq} is not what the journal comes to");
         }
         Ok(true)
