@@ -118,6 +118,18 @@ pub enum RecoveryError {
     },
 }
 
+impl RecoveryError {
+    /// Says why nothing can be made of a journal from its first record on, if nothing can.
+    pub(crate) fn at_beginning(first: &Record) -> Option<Self> {
+        let Record { first_seq, last_seq, rules_version, .. } = *first;
+        match first_seq {
+            1 if rules_version == RULES_VERSION => None,
+            1 => Some(Self::OtherRules { first_seq, last_seq, rules_version }),
+            _ => Some(Self::HistoryGone { first_seq }),
+        }
+    }
+}
+
 /// What a replay came to.
 #[derive(Debug)]
 pub struct Replayed {

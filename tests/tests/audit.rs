@@ -10,7 +10,7 @@ use gavel_gateway::FanOut;
 use gavel_sequencer::audit::{AuditConfig, AuditEntry, AuditError, AuditLog, AuditReader};
 use gavel_sequencer::audit::{Secret, SignedHead};
 use gavel_sequencer::journal::{AnyJournal, Journal as _, JournalPlace, Record};
-use gavel_sequencer::{Reach, Replica, Snapshots, Source};
+use gavel_sequencer::{Reach, RecoveryError, Replica, Snapshots, Source};
 use gavel_tests::story::{Quotes, Story};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
@@ -147,6 +147,10 @@ async fn an_audit_log_goes_on_from_any_snapshot_of_a_journal_without_a_beginning
         journal.close().await.unwrap();
         assert_eq!(audited.build().await, expected, "a snapshot after {made_at} records");
         assert_eq!(audited.entries().await, entries);
+        let refused = audited.try_build(true).await;
+        let gone = |reason: &RecoveryError| matches!(reason, RecoveryError::HistoryGone { .. });
+        assert!(matches!(&refused, Err(AuditError::Replaying(r)) if gone(r)), "{refused:?}");
+        assert_eq!(audited.entries().await, entries, "nothing was given up");
     }
 }
 

@@ -17,6 +17,7 @@ use crate::follower::{
 };
 use crate::limits::{AUDIT_HEAD_EVERY, AUDIT_LEAVES_MAX, IDLE_WAKE_MAX};
 use crate::publish::Unheard;
+use crate::recovery::RecoveryError;
 use crate::run::Status;
 
 /// Why there is a store when something is kept.
@@ -78,10 +79,15 @@ impl AuditLog {
     ///
     /// [`AuditError`]; what was committed stays.
     pub async fn catch_up(
-        source: Source,
+        mut source: Source,
         config: AuditConfig,
         rebuild: bool,
     ) -> Result<Self, AuditError> {
+        let first = if rebuild { source.journal.read_after(0).await? } else { None };
+        // Before any leaf is given up.
+        if let Some(why) = first.as_ref().and_then(RecoveryError::at_beginning) {
+            return Err(why.into());
+        }
         let path = config.path.clone();
         let leaves = Leaves { rebuild, ..Leaves::new(config, LatestHead::default()) };
         let cursor = Follower::new(source, Arc::new(Unheard), leaves).catch_up().await?;

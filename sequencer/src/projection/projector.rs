@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gavel_exchange::Exchange;
-use gavel_protocol::{RULES_VERSION, Ranked};
+use gavel_protocol::Ranked;
 
 use super::history::{IsOurs, StreamHistory};
 use super::quotes::add_quotes;
@@ -14,7 +14,7 @@ use super::rows::Rows;
 use super::target::{Found, ProjectionPlace, Target, is_final};
 use crate::curtain::{Passed, Receiver};
 use crate::follower::{Cursor, Follower, Following, Product, Source};
-use crate::journal::{JournalError, Record};
+use crate::journal::JournalError;
 use crate::limits::{
     IDLE_WAKE_MAX, PROJECTION_ANSWER_MAX, PROJECTION_CHECK_MAX, PROJECTION_ROWS_MAX,
 };
@@ -94,12 +94,10 @@ impl Projection {
         place: &ProjectionPlace,
     ) -> Result<Self, ProjectionError> {
         let mut target = in_time(Target::open(place)).await?;
-        let replica = match source.journal.read_after(0).await? {
-            Some(first) if first.first_seq > 1 || first.rules_version != RULES_VERSION => {
-                let replica = go_back(&mut source, consumer.clone(), &first, &mut target).await?;
-                Some(replica)
-            }
-            Some(_) | None => {
+        let first = source.journal.read_after(0).await?;
+        let replica = match first.as_ref().and_then(RecoveryError::at_beginning) {
+            Some(why) => Some(go_back(&mut source, consumer.clone(), why, &mut target).await?),
+            None => {
                 in_time(target.make(true)).await?;
                 None
             }
@@ -117,12 +115,12 @@ impl Projection {
     }
 }
 
-/// Takes a projection back to the oldest snapshot that these rules go on from. `first` is the first record that the
-/// journal has: the projection cannot be made from there.
+/// Takes a projection back to the oldest snapshot that these rules go on from. `why` says why it cannot be made from the
+/// first command on.
 async fn go_back(
     source: &mut Source,
     consumer: Arc<dyn Consumer>,
-    first: &Record,
+    why: RecoveryError,
     target: &mut Target,
 ) -> Result<Replica, ProjectionError> {
     let replica = match &source.snapshots {
@@ -133,10 +131,10 @@ async fn go_back(
         Found::Cursor(cursor) => Some(cursor),
         Found::Nothing | Found::OtherShape => None,
     };
-    let Some((replica, cursor)) = replica.zip(cursor) else { return Err(too_old(first).into()) };
+    let Some((replica, cursor)) = replica.zip(cursor) else { return Err(why.into()) };
     let reached = replica.reached();
     if cursor.seq < reached.seq {
-        return Err(too_old(first).into());
+        return Err(why.into());
     }
     let is_ours = match source.journal.read_after(cursor.seq - 1).await? {
         Some(record) if record.last_seq == cursor.seq => record.chain == cursor.chain,
@@ -147,15 +145,6 @@ async fn go_back(
     }
     in_time(target.go_back(&reached)).await?;
     Ok(replica)
-}
-
-/// Says why nothing can be made of a journal from its first record on.
-fn too_old(first: &Record) -> RecoveryError {
-    let Record { first_seq, last_seq, rules_version, .. } = *first;
-    match first_seq {
-        1 => RecoveryError::OtherRules { first_seq, last_seq, rules_version },
-        _ => RecoveryError::HistoryGone { first_seq },
-    }
 }
 
 impl Projector {
