@@ -73,6 +73,10 @@ pub const JOURNAL_ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a journal's server may be away before the journal fails.
 pub const JOURNAL_OUTAGE_MAX: Duration = Duration::from_secs(30);
 
+/// Records on their way to a journal's server at one time, each by way of a session of its own: one is
+/// being committed, and the next one waits there for that.
+pub const JOURNAL_RECORDS_IN_FLIGHT_MAX: usize = 2;
+
 /// Records that are read from a journal's server at a time.
 pub const JOURNAL_READ_AHEAD_RECORDS: i64 = 16;
 

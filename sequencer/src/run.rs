@@ -1,5 +1,6 @@
 //! Runs the core and the journal: recovers, starts both, and stops them in order.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -8,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, bounded};
 use crossbeam::sync::Parker;
 use gavel_exchange::{Exchange, StateHash};
 use gavel_protocol::{Command, DurationNs, Found, RULES_VERSION, Resume, TimestampNs, Upgrade};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::alive::{Alive, last_note};
 use crate::batch::Batch;
@@ -85,7 +86,7 @@ pub struct Status {
     /// Where the journal ends.
     head: Mutex<Head>,
     pub(crate) journal_lag_ns: AtomicU64,
-    /// Since when the commit that is under way is, if one is.
+    /// Since when the journal has answered nothing, if a commit is under way.
     committing_since: Mutex<Option<Instant>>,
     pub(crate) failed: AtomicBool,
     /// Wakes all who wait when there is more that is durable.
@@ -132,13 +133,14 @@ impl Status {
         Duration::from_nanos(self.journal_lag_ns.load(Ordering::Relaxed))
     }
 
-    /// Notes that a commit begins now, or that none is under way.
+    /// Notes that the journal is waited for from now on, or not at all.
     pub(crate) fn set_committing(&self, is_committing: bool) {
         let since = is_committing.then(Instant::now);
         *self.committing_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
-    /// Returns for how long the journal has not answered: since the commit began that is under way.
+    /// Returns for how long the journal has not answered: since the commit began that is under way, or
+    /// since the one before it was done.
     pub fn journal_waiting(&self) -> Duration {
         let since = *self.committing_since.lock().unwrap_or_else(PoisonError::into_inner);
         since.map_or(Duration::ZERO, |since| since.elapsed())
@@ -332,7 +334,7 @@ struct Loops {
 
 /// The core's end of the way to the journal.
 struct Outlet {
-    sealed: Sender<Sealed>,
+    sealed: mpsc::Sender<Sealed>,
     emptied: Receiver<Batch>,
 }
 
@@ -404,7 +406,7 @@ impl Loops {
         head: Head,
         wake_core: Box<dyn Fn() + Send>,
     ) -> Result<(Outlet, JoinHandle<()>), StartError> {
-        let (sealed_in, sealed) = bounded(BATCHES_IN_FLIGHT_MAX);
+        let (sealed_in, sealed) = mpsc::channel(BATCHES_IN_FLIGHT_MAX);
         let (emptied, emptied_out) = bounded(BATCHES_IN_FLIGHT_MAX);
         for _ in 0..BATCHES_IN_FLIGHT_MAX {
             let batch = Batch::with_capacity(BATCH_REQUESTS_MAX, 2 * BATCH_EVENTS_MAX);
@@ -412,7 +414,9 @@ impl Loops {
         }
         let (consumer, status) = (self.consumer.clone(), self.status.clone());
         let (committer, shadow) = (Committer::new(journal, head), self.shadow.take());
-        let writer = Writer { committer, consumer, status, sealed, emptied, shadow, wake_core };
+        let groups = VecDeque::new();
+        let writer =
+            Writer { committer, consumer, status, sealed, groups, emptied, shadow, wake_core };
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(StartError::Spawning)?;
         let run = move || {

@@ -1,16 +1,20 @@
-//! The journal's thread: commits whatever has gathered while the last commit ran, then publishes it.
+//! The journal's thread: commits whatever has gathered, and publishes it when it is durable.
+//!
+//! A store may take a record while the one before is on its way: so what gathers is sent as soon as there is
+//! room, and published in order.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::Sender;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc::Receiver;
 
 use crate::batch::Batch;
 use crate::error_text::error_text;
 use crate::journal::{Condenser, Head, Journal, JournalError, Record, encode_command};
-use crate::limits::BATCHES_IN_FLIGHT_MAX;
 use crate::publish::Consumer;
 use crate::run::Status;
 use crate::shadow::Shadow;
@@ -27,6 +31,8 @@ pub(crate) struct Writer<J> {
     pub(crate) consumer: Arc<dyn Consumer>,
     pub(crate) status: Arc<Status>,
     pub(crate) sealed: Receiver<Sealed>,
+    /// What is on its way to the journal, in order: each is one record, or nothing but queries' answers.
+    pub(crate) groups: VecDeque<Vec<Sealed>>,
     /// Emptied batches go back to the core this way.
     pub(crate) emptied: Sender<Batch>,
     /// Makes snapshots.
@@ -38,23 +44,46 @@ pub(crate) struct Writer<J> {
 /// A journal and where it ends: makes one record of whatever has gathered.
 pub(crate) struct Committer<J> {
     journal: J,
+    /// Where what is durable ends.
     head: Head,
+    /// Where it will end with each of the groups that are on their way.
+    begun: VecDeque<Begun>,
     condenser: Condenser,
     commands: Vec<u8>,
+}
+
+/// A group on its way.
+#[derive(Clone, Copy)]
+struct Begun {
+    /// Where the journal ends with it.
+    head: Head,
+    /// Whether it has any commands, and so a record.
+    has_record: bool,
 }
 
 impl<J: Journal> Committer<J> {
     /// Continues a journal that ends with `head`.
     pub(crate) fn new(journal: J, head: Head) -> Self {
-        Self { journal, head, condenser: Condenser::default(), commands: Vec::new() }
+        let (begun, condenser) = (VecDeque::new(), Condenser::default());
+        Self { journal, head, begun, condenser, commands: Vec::new() }
     }
 
-    /// Returns where the journal ends.
+    /// Returns where what is durable ends.
     pub(crate) fn head(&self) -> Head {
         self.head
     }
 
-    /// Commits the requests of some batches as one record.
+    /// Returns whether anything is on its way.
+    pub(crate) fn is_committing(&self) -> bool {
+        !self.begun.is_empty()
+    }
+
+    /// Returns whether the journal takes another group now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.begun.len() < self.journal.in_flight_max()
+    }
+
+    /// Commits the requests of some batches as one record, when nothing else is on its way.
     ///
     /// # Errors
     ///
@@ -63,7 +92,24 @@ impl<J: Journal> Committer<J> {
         &mut self,
         batches: impl DoubleEndedIterator<Item = &'a Batch> + Clone,
     ) -> Result<(), JournalError> {
-        let Some(last_seq) = batches.clone().rev().find_map(Batch::last_seq) else { return Ok(()) };
+        self.begin(batches).await?;
+        self.end().await
+    }
+
+    /// Sends the requests of some batches as one record.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: then nothing may be published any more.
+    pub(crate) async fn begin<'a>(
+        &mut self,
+        batches: impl DoubleEndedIterator<Item = &'a Batch> + Clone,
+    ) -> Result<(), JournalError> {
+        let before = self.begun.back().map_or(self.head, |begun| begun.head);
+        let Some(last_seq) = batches.clone().rev().find_map(Batch::last_seq) else {
+            self.begun.push_back(Begun { head: before, has_record: false });
+            return Ok(());
+        };
         for batch in batches {
             for step in batch.steps() {
                 encode_command(step.stamped, &mut self.commands);
@@ -72,11 +118,26 @@ impl<J: Journal> Committer<J> {
         }
         let events_hash = self.condenser.finish();
         let taken = std::mem::take(&mut self.commands);
-        let record = Record::following(&self.head, last_seq, taken, events_hash);
-        self.journal.append(&record).await?;
-        self.head = record.head();
+        let record = Record::following(&before, last_seq, taken, events_hash);
+        self.journal.begin_append(&record).await?;
+        self.begun.push_back(Begun { head: record.head(), has_record: true });
         self.commands = record.commands;
         self.commands.clear();
+        Ok(())
+    }
+
+    /// Waits until the oldest group is durable. Whoever stops waiting can come again.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: then nothing may be published any more.
+    pub(crate) async fn end(&mut self) -> Result<(), JournalError> {
+        let Some(Begun { head, has_record }) = self.begun.front().copied() else { return Ok(()) };
+        if has_record {
+            self.journal.end_append().await?;
+        }
+        self.head = head;
+        self.begun.pop_front();
         Ok(())
     }
 
@@ -102,25 +163,9 @@ impl<J: Journal> Committer<J> {
 impl<J: Journal> Writer<J> {
     /// Commits and publishes until the core is gone, or the journal fails.
     pub(crate) fn run(mut self, runtime: &Runtime) {
-        let mut group = Vec::with_capacity(BATCHES_IN_FLIGHT_MAX);
-        while let Ok(first) = self.sealed.recv() {
-            group.push(first);
-            group.extend(self.sealed.try_iter().take(BATCHES_IN_FLIGHT_MAX - 1));
-            let batches = group.iter().map(|sealed| &sealed.batch);
-            self.status.set_committing(true);
-            let committed = runtime.block_on(self.committer.commit(batches));
-            self.status.set_committing(false);
-            if let Err(error) = committed {
-                self.fail(&error);
-                return;
-            }
-            self.status.set_durable(self.committer.head());
-            self.status.more.notify_waiters();
-            for sealed in group.drain(..) {
-                self.publish(sealed);
-            }
-            (self.wake_core)();
-            self.tell_shadow(runtime);
+        if let Err(error) = runtime.block_on(self.commit_and_publish()) {
+            self.fail(&error);
+            return;
         }
         self.finish_shadow(runtime);
         if let Err(error) = runtime.block_on(self.committer.close()) {
@@ -128,12 +173,69 @@ impl<J: Journal> Writer<J> {
         }
     }
 
-    /// Tells the shadow what is durable, and deletes a bounded part of what it has made superfluous.
-    fn tell_shadow(&mut self, runtime: &Runtime) {
+    async fn commit_and_publish(&mut self) -> Result<(), JournalError> {
+        let mut is_core_there = true;
+        while is_core_there || self.committer.is_committing() {
+            let takes_more = is_core_there && self.takes_more();
+            tokio::select! {
+                biased;
+                ended = self.committer.end(), if self.committer.is_committing() => {
+                    ended?;
+                    self.publish_oldest();
+                    self.tell_shadow().await;
+                }
+                first = self.sealed.recv(), if takes_more => match first {
+                    Some(first) => self.begin(first).await?,
+                    None => is_core_there = false,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether what gathers is to be sent now. Old records are deleted between two commits, so
+    /// what is on its way has to arrive before that.
+    fn takes_more(&self) -> bool {
+        let waits_for_order = self.shadow.as_ref().is_some_and(|it| it.truncate_to().is_some());
+        !self.committer.is_committing() || (self.committer.has_room() && !waits_for_order)
+    }
+
+    /// Sends whatever has gathered.
+    async fn begin(&mut self, first: Sealed) -> Result<(), JournalError> {
+        let mut group = vec![first];
+        while let Ok(next) = self.sealed.try_recv() {
+            group.push(next);
+        }
+        if !self.committer.is_committing() {
+            self.status.set_committing(true);
+        }
+        self.committer.begin(group.iter().map(|sealed| &sealed.batch)).await?;
+        self.groups.push_back(group);
+        Ok(())
+    }
+
+    /// Publishes the oldest group, which is durable.
+    fn publish_oldest(&mut self) {
+        // The next one is counted from now: until now the journal had this one to do.
+        self.status.set_committing(self.committer.is_committing());
+        self.status.set_durable(self.committer.head());
+        self.status.more.notify_waiters();
+        for sealed in self.groups.pop_front().into_iter().flatten() {
+            self.publish(sealed);
+        }
+        (self.wake_core)();
+    }
+
+    /// Tells the shadow what is durable, and deletes a bounded part of what it has made superfluous if
+    /// nothing is on its way.
+    async fn tell_shadow(&mut self) {
         let Some(shadow) = &self.shadow else { return };
         shadow.durable(self.committer.head().seq);
         let Some(seq) = shadow.truncate_to() else { return };
-        match runtime.block_on(self.committer.truncate(seq)) {
+        if self.committer.is_committing() {
+            return;
+        }
+        match self.committer.truncate(seq).await {
             Ok(true) => {}
             Ok(false) => shadow.truncated_to(seq),
             Err(error) => {
@@ -170,6 +272,7 @@ impl<J: Journal> Writer<J> {
 
     /// Nothing is acknowledged from here on.
     fn fail(&self, error: &JournalError) {
+        self.status.set_committing(false);
         tracing::error!(error = %error_text(error), "the journal cannot commit: nothing is acknowledged");
         self.status.failed.store(true, Ordering::Release);
         self.consumer.journal_failed();

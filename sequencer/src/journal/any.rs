@@ -101,6 +101,27 @@ impl Journal for AnyJournal {
         }
     }
 
+    fn in_flight_max(&self) -> usize {
+        match self {
+            Self::Sqlite(journal) => journal.in_flight_max(),
+            Self::Postgres(journal) => journal.in_flight_max(),
+        }
+    }
+
+    async fn begin_append(&mut self, record: &Record) -> Result<(), JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.begin_append(record).await,
+            Self::Postgres(journal) => journal.begin_append(record).await,
+        }
+    }
+
+    async fn end_append(&mut self) -> Result<(), JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.end_append().await,
+            Self::Postgres(journal) => journal.end_append().await,
+        }
+    }
+
     async fn read_after(&mut self, seq: u64) -> Result<Option<Record>, JournalError> {
         match self {
             Self::Sqlite(journal) => journal.read_after(seq).await,

@@ -49,6 +49,34 @@ pub trait Journal: Send + 'static {
     /// Appends a record durably, if it follows the last one and nobody else has become the writer.
     fn append(&mut self, record: &Record) -> impl Future<Output = Result<(), JournalError>> + Send;
 
+    /// Returns how many records may be on their way at one time.
+    fn in_flight_max(&self) -> usize {
+        1
+    }
+
+    /// Sends a record that follows the last one sent, which may still be on its way. There must be no
+    /// more of them than [`in_flight_max`](Self::in_flight_max). A store that has one at a time appends
+    /// it here.
+    ///
+    /// # Errors
+    ///
+    /// As of [`append`](Self::append): the record does not follow, or comes to nothing.
+    fn begin_append(
+        &mut self,
+        record: &Record,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send {
+        self.append(record)
+    }
+
+    /// Waits until the oldest record that was sent is durable. Whoever stops waiting can come again.
+    ///
+    /// # Errors
+    ///
+    /// As of [`append`](Self::append); then everything that was sent after it comes to nothing, too.
+    fn end_append(&mut self) -> impl Future<Output = Result<(), JournalError>> + Send {
+        ready(Ok(()))
+    }
+
     /// Reads the record that begins after the command `seq`, if there is one.
     fn read_after(
         &mut self,

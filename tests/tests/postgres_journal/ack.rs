@@ -34,12 +34,15 @@ async fn each_session_that_appends_has_the_setting_that_was_asked_for() {
         database.query(&format!("ALTER DATABASE {name} SET synchronous_commit = off"));
         let mut journal = open_acking(&database, ack).await;
         database.query(NOTE_SETTINGS);
+        // By each of its sessions, in turn.
         journal.append(&record(&Head::EMPTY, 1)).await.unwrap();
+        journal.append(&record(&journal.head(), 1)).await.unwrap();
         database.end_sessions();
+        journal.append(&record(&journal.head(), 1)).await.unwrap();
         journal.append(&record(&journal.head(), 1)).await.unwrap();
         journal.truncate(1).await.unwrap();
         let noted = database.query("SELECT setting, count(*) FROM noted GROUP BY setting");
-        assert_eq!(noted, format!("{setting}|3"));
+        assert_eq!(noted, format!("{setting}|5"));
     }
 }
 
@@ -77,9 +80,16 @@ async fn what_no_replica_has_is_not_acknowledged_even_if_it_can_be_read_back() {
     // Whoever asks for the server's own disk alone waits for nobody.
     alone_journal.append(&record(&Head::EMPTY, 1)).await.unwrap();
 
-    let next = record(&Head::EMPTY, 1);
-    let appended = next.clone();
-    let appending = tokio::spawn(async move { journal.append(&next).await.map(|()| journal) });
+    // The second one is on its way, too, and waits for the first.
+    let first = record(&Head::EMPTY, 1);
+    let appended = [first.clone(), record(&first.head(), 1)];
+    for record in &appended {
+        journal.begin_append(record).await.unwrap();
+    }
+    let appending = tokio::spawn(async move {
+        journal.end_append().await?;
+        journal.end_append().await.map(|()| journal)
+    });
     let mut lost = 0;
     for _ in 0..2 {
         // Its session ends while it waits: then the record is there, on this server alone.
@@ -96,5 +106,5 @@ async fn what_no_replica_has_is_not_acknowledged_even_if_it_can_be_read_back() {
     cluster.query("postgres", "ALTER SYSTEM RESET synchronous_standby_names");
     cluster.query("postgres", "SELECT pg_reload_conf()");
     let mut journal = appending.await.unwrap().unwrap();
-    assert_eq!(read_all(&mut journal).await, [appended]);
+    assert_eq!(read_all(&mut journal).await, appended);
 }

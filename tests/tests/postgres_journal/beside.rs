@@ -26,13 +26,13 @@ async fn a_reader_logs_on_when_it_is_first_asked_and_again_after_its_server_has_
         appended.push(record(&journal.head(), 3));
         journal.append(appended.last().unwrap()).await.unwrap();
     }
-    assert_eq!(sessions(&database), 1);
+    assert_eq!(sessions(&database), 2);
     let (mut read, mut seq) = (Vec::new(), 0);
     while let Some(record) = reader.read_after(seq).await.unwrap() {
         seq = record.last_seq;
         read.push(record);
         if read.len() == 20 {
-            assert_eq!(sessions(&database), 2);
+            assert_eq!(sessions(&database), 3);
             cluster.crash_and_restart();
         }
     }

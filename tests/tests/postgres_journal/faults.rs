@@ -1,5 +1,6 @@
 //! What a server can do to its journal: restart, lose connections, and let somebody else in.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -19,24 +20,28 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 #[tokio::test]
 async fn an_answer_that_was_lost_is_read_back_and_nothing_is_sent_twice() {
-    for (cut, sessions) in [(Cut::BeforeTheAnswer, 1), (Cut::BeforeTheServer, 2), (Cut::Halfway, 2)]
+    for (cut, sessions) in [(Cut::BeforeTheAnswer, 2), (Cut::BeforeTheServer, 3), (Cut::Halfway, 3)]
     {
         let database = Database::shared();
         let proxy = Proxy::start(&database.cluster.socket());
         let address: PostgresAddress = database.url_by(proxy.port()).parse().unwrap();
         let mut journal = PostgresJournal::open(&address, Ack::default()).await.unwrap();
-        let mut appended = vec![record(&Head::EMPTY, 1)];
-        journal.append(&appended[0]).await.unwrap();
+        let mut appended = Vec::new();
+        // By each of its sessions, in turn.
+        for commands in [1, 2] {
+            appended.push(record(&journal.head(), commands));
+            journal.append(&appended[appended.len() - 1]).await.unwrap();
+        }
         let connections = proxy.connections();
 
         proxy.cut(cut);
         appended.push(record(&journal.head(), 5));
-        journal.append(&appended[1]).await.unwrap();
-        assert_eq!(proxy.connections(), connections + 1, "{cut:?}");
+        journal.append(&appended[2]).await.unwrap();
+        assert_eq!(proxy.connections(), connections + 2, "{cut:?}");
         assert_eq!(proxy.appending_sessions(), sessions, "{cut:?}");
 
         appended.push(record(&journal.head(), 1));
-        journal.append(&appended[2]).await.unwrap();
+        journal.append(&appended[3]).await.unwrap();
         assert_eq!(read_all(&mut journal).await, appended, "{cut:?}");
     }
 }
@@ -161,14 +166,22 @@ fn a_server_that_crashes_again_and_again_loses_and_doubles_nothing() {
         let appending = scope.spawn(move || {
             block_on(async {
                 let mut journal = open(database).await;
-                let mut acknowledged = Vec::new();
-                while crashes_over.try_recv() == Err(mpsc::TryRecvError::Empty) {
-                    let next = record(&journal.head(), 1 + acknowledged.len() as u64 % 7);
-                    journal.append(&next).await.unwrap();
-                    acknowledged.push(next);
+                let (mut acknowledged, mut begun) = (Vec::new(), VecDeque::new());
+                let mut head = journal.head();
+                loop {
+                    let goes_on = crashes_over.try_recv() == Err(mpsc::TryRecvError::Empty);
+                    if goes_on && begun.len() < journal.in_flight_max() {
+                        let next = record(&head, 1 + acknowledged.len() as u64 % 7);
+                        head = next.head();
+                        journal.begin_append(&next).await.unwrap();
+                        begun.push_back(next);
+                        continue;
+                    }
+                    let Some(oldest) = begun.pop_front() else { return acknowledged };
+                    journal.end_append().await.unwrap();
+                    acknowledged.push(oldest);
                     appended_in.send(()).unwrap();
                 }
-                acknowledged
             })
         });
         for _ in 0..CRASHES {

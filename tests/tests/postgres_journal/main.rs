@@ -6,6 +6,7 @@ mod ack;
 mod beside;
 mod contract;
 mod faults;
+mod pipeline;
 mod proxy;
 
 use gavel_protocol::Digest;

@@ -1,11 +1,12 @@
-//! What lies between an exchange and its server, and cuts the connection where that hurts.
+//! What lies between an exchange and its server: cuts the connection where that hurts, and holds back what
+//! others are to overtake.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
 /// Where the connection is cut.
@@ -19,7 +20,18 @@ pub enum Cut {
     BeforeTheAnswer,
 }
 
-/// Passes everything on, until it is told to cut.
+/// What is held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Hold {
+    #[default]
+    Nothing,
+    /// Whatever is sent next.
+    Next,
+    /// Something that was sent.
+    Request,
+}
+
+/// Passes everything on, until it is told to cut or to hold.
 pub struct Proxy {
     port: u16,
     shared: Arc<Shared>,
@@ -28,8 +40,18 @@ pub struct Proxy {
 struct Shared {
     server: PathBuf,
     cut: Mutex<Option<Cut>>,
+    passing: Mutex<Passing>,
+    passed: Condvar,
     connections: AtomicUsize,
     inserts: AtomicUsize,
+}
+
+/// What has passed, and what may not.
+#[derive(Default)]
+struct Passing {
+    hold: Hold,
+    requests: Vec<Vec<u8>>,
+    answers: usize,
 }
 
 /// One connection.
@@ -53,6 +75,8 @@ impl Proxy {
         let shared = Arc::new(Shared {
             server: server.into(),
             cut: Mutex::new(None),
+            passing: Mutex::default(),
+            passed: Condvar::new(),
             connections: AtomicUsize::new(0),
             inserts: AtomicUsize::new(0),
         });
@@ -75,6 +99,39 @@ impl Proxy {
         *self.shared.cut.lock().unwrap() = Some(cut);
     }
 
+    /// Holds back what is sent next.
+    pub fn hold(&self) {
+        self.shared.passing.lock().unwrap().hold = Hold::Next;
+    }
+
+    /// Waits until something is held back.
+    pub fn wait_until_held(&self) {
+        drop(self.shared.wait_while(|passing| passing.hold != Hold::Request));
+    }
+
+    /// Passes on what is held back.
+    pub fn release(&self) {
+        self.shared.passing.lock().unwrap().hold = Hold::Nothing;
+        self.shared.passed.notify_all();
+    }
+
+    /// Returns how many requests have been answered.
+    pub fn answers(&self) -> usize {
+        self.shared.passing.lock().unwrap().answers
+    }
+
+    /// Waits until so many requests have been answered.
+    pub fn wait_for_answers(&self, answers: usize) {
+        drop(self.shared.wait_while(|passing| passing.answers < answers));
+    }
+
+    /// Returns how many requests had these bytes.
+    pub fn times_sent(&self, bytes: &[u8]) -> usize {
+        let passing = self.shared.passing.lock().unwrap();
+        let has_them = |request: &&Vec<u8>| request.windows(bytes.len()).any(|at| at == bytes);
+        passing.requests.iter().filter(has_them).count()
+    }
+
     /// Returns how many connections there have been.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
@@ -91,8 +148,8 @@ impl Shared {
         self.connections.fetch_add(1, Ordering::SeqCst);
         let Ok(server) = UnixStream::connect(&self.server) else { return };
         let way = Arc::new(Way { client, server, answer_is_lost: AtomicBool::new(false) });
-        let back = way.clone();
-        thread::spawn(move || back.answers());
+        let (back, shared) = (way.clone(), self.clone());
+        thread::spawn(move || back.answers(&shared));
         thread::spawn(move || self.requests(&way));
     }
 
@@ -103,6 +160,7 @@ impl Shared {
             if request.windows(INSERT.len()).any(|window| window == INSERT) {
                 self.inserts.fetch_add(1, Ordering::SeqCst);
             }
+            self.pass(request);
             let sent = match self.cut.lock().unwrap().take() {
                 None => request,
                 Some(Cut::BeforeTheServer) => &[],
@@ -120,9 +178,34 @@ impl Shared {
     }
 }
 
+impl Shared {
+    fn wait_while(&self, waits: impl Fn(&Passing) -> bool) -> MutexGuard<'_, Passing> {
+        let passing = self.passing.lock().unwrap();
+        self.passed.wait_while(passing, |passing| waits(passing)).unwrap()
+    }
+
+    /// Notes a request, and waits while it is held back.
+    fn pass(&self, request: &[u8]) {
+        let mut passing = self.passing.lock().unwrap();
+        passing.requests.push(request.to_vec());
+        if passing.hold == Hold::Next {
+            passing.hold = Hold::Request;
+            self.passed.notify_all();
+            drop(self.passed.wait_while(passing, |passing| passing.hold == Hold::Request).unwrap());
+        }
+    }
+
+    fn answered(&self, answer: &[u8]) {
+        if answer.ends_with(READY) {
+            self.passing.lock().unwrap().answers += 1;
+            self.passed.notify_all();
+        }
+    }
+}
+
 impl Way {
     /// Passes on what is answered.
-    fn answers(&self) {
+    fn answers(&self, shared: &Shared) {
         let mut bytes = vec![0; 65_536];
         let mut lost = Vec::new();
         while let Some(answer) = next_of(&self.server, &mut bytes) {
@@ -134,6 +217,8 @@ impl Way {
                 }
             } else if (&self.client).write_all(answer).is_err() {
                 break;
+            } else {
+                shared.answered(answer);
             }
         }
         self.end();

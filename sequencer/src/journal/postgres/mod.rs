@@ -1,10 +1,12 @@
 //! The journal on a PostgreSQL server: one row per record, and one that says where they end and whose
 //! they are.
 //!
-//! A session belongs to a thread of its own, which the journal asks: so the journal may be used
+//! Its sessions belong to a thread of its own, which the journal asks: so the journal may be used
 //! from any runtime, and nothing that is on its way is forgotten when whoever waits for it is.
 
 mod address;
+mod outage;
+mod pipeline;
 mod session;
 mod store;
 
@@ -15,11 +17,13 @@ use std::thread;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::journal::{Ack, Closing, Head, Journal, JournalError, JournalReader, Reading, Record};
+use crate::limits::JOURNAL_RECORDS_IN_FLIGHT_MAX;
 
 pub use address::{AddressError, PostgresAddress};
 
+pub(crate) use outage::is_final;
+use pipeline::Pipeline;
 use store::Store;
-pub(crate) use store::is_final;
 
 /// The journal on a server. Holding it for writing excludes every other exchange.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct PostgresJournal {
     address: PostgresAddress,
     requests: mpsc::Sender<Request>,
     head: Head,
+    /// Where the journal will end with each of the records that are on their way, and what says so.
+    begun: VecDeque<(Head, Answered<()>)>,
     /// Records that were read with one that was asked for, and come after it.
     ahead: VecDeque<Record>,
 }
@@ -48,6 +54,9 @@ enum Request {
 }
 
 type Answer<T> = oneshot::Sender<Result<T, JournalError>>;
+type Answered<T> = oneshot::Receiver<Result<T, JournalError>>;
+
+const ANSWERS: &str = "invariant: the thread answers what it takes";
 
 impl PostgresJournal {
     /// Opens the journal, making it if there is none, and becomes its writer.
@@ -83,7 +92,7 @@ impl PostgresJournal {
     {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(JournalError::Thread)?;
-        let (requests, asked) = mpsc::channel(1);
+        let (requests, asked) = mpsc::channel(JOURNAL_RECORDS_IN_FLIGHT_MAX);
         let (opened_in, opened) = oneshot::channel();
         let of = address.clone();
         let run = move || {
@@ -91,7 +100,7 @@ impl PostgresJournal {
                 match open(of).await {
                     Ok((store, head)) => {
                         if opened_in.send(Ok(head)).is_ok() {
-                            serve(store, asked).await;
+                            serve(Pipeline::new(store), asked).await;
                         }
                     }
                     // Whoever has asked may be gone.
@@ -101,26 +110,55 @@ impl PostgresJournal {
         };
         thread::Builder::new().name("postgres".into()).spawn(run).map_err(JournalError::Thread)?;
         let head = opened.await.expect("invariant: the thread answers before it ends")?;
-        Ok(Self { address: address.clone(), requests, head, ahead: VecDeque::new() })
+        let (begun, ahead) = (VecDeque::new(), VecDeque::new());
+        Ok(Self { address: address.clone(), requests, head, begun, ahead })
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, JournalError> {
+    /// Asks the thread, and returns what will have its answer.
+    async fn send<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Answered<T> {
         let (answer, answered) = oneshot::channel();
         let sent = self.requests.send(request(answer)).await;
         sent.expect("invariant: the thread lives as long as the journal");
-        answered.await.expect("invariant: the thread answers what it takes")
+        answered
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, JournalError> {
+        self.send(request).await.await.expect(ANSWERS)
     }
 }
 
 impl Journal for PostgresJournal {
     async fn append(&mut self, record: &Record) -> Result<(), JournalError> {
-        if !record.follows(&self.head) {
+        self.begin_append(record).await?;
+        while !self.begun.is_empty() {
+            self.end_append().await?;
+        }
+        Ok(())
+    }
+
+    fn in_flight_max(&self) -> usize {
+        JOURNAL_RECORDS_IN_FLIGHT_MAX
+    }
+
+    async fn begin_append(&mut self, record: &Record) -> Result<(), JournalError> {
+        let before = self.begun.back().map_or(self.head, |(head, _)| *head);
+        if !record.follows(&before) {
             return Err(JournalError::Superseded { seq: record.first_seq });
         }
-        let (head, before, record) = (record.head(), self.head, record.clone());
-        self.ask(|answer| Request::Append { record, before, answer }).await?;
-        self.head = head;
+        let (head, record) = (record.head(), record.clone());
+        let answered = self.send(|answer| Request::Append { record, before, answer }).await;
+        self.begun.push_back((head, answered));
         Ok(())
+    }
+
+    async fn end_append(&mut self) -> Result<(), JournalError> {
+        let Some((head, answered)) = self.begun.front_mut() else { return Ok(()) };
+        let (head, appended) = (*head, answered.await.expect(ANSWERS));
+        self.begun.pop_front();
+        if appended.is_ok() {
+            self.head = head;
+        }
+        appended
     }
 
     async fn read_after(&mut self, seq: u64) -> Result<Option<Record>, JournalError> {
@@ -174,24 +212,35 @@ impl JournalReader for PostgresReader {
 }
 
 /// Answers until there is nobody left to ask.
-async fn serve(mut store: Store, mut asked: mpsc::Receiver<Request>) {
-    while let Some(request) = asked.recv().await {
+async fn serve(mut pipeline: Pipeline, mut asked: mpsc::Receiver<Request>) {
+    loop {
+        let request = tokio::select! {
+            biased;
+            outcome = pipeline.oldest(), if pipeline.is_under_way() => {
+                pipeline.settle(outcome).await;
+                continue;
+            }
+            request = asked.recv(), if pipeline.has_room() => request,
+        };
         // Whoever has asked may be gone; what was asked is done all the same.
         match request {
-            Request::Append { record, before, answer } => {
-                drop(answer.send(store.append(&record, &before).await));
+            Some(Request::Append { record, before, answer }) => {
+                pipeline.begin(record, before, answer).await;
             }
-            Request::ReadAfter { seq, answer } => {
-                drop(answer.send(store.read_after(seq).await));
+            Some(Request::ReadAfter { seq, answer }) => {
+                drop(answer.send(pipeline.drained().await.read_after(seq).await));
             }
-            Request::Truncate { seq, answer } => drop(answer.send(store.truncate(seq).await)),
-            Request::Close { answer } => {
-                drop(answer.send(store.close().await));
+            Some(Request::Truncate { seq, answer }) => {
+                drop(answer.send(pipeline.drained().await.truncate(seq).await));
+            }
+            Some(Request::Close { answer }) => {
+                drop(answer.send(pipeline.close().await));
                 return;
             }
+            None => break,
         }
     }
-    if let Err(error) = store.close().await {
+    if let Err(error) = pipeline.close().await {
         tracing::debug!(%error, "the server notices by itself that the journal is closed");
     }
 }

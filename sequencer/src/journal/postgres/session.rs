@@ -8,6 +8,7 @@ use gavel_protocol::Digest;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgRow;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _, SqlStr};
+use tokio::time::Instant;
 
 use super::PostgresAddress;
 use crate::journal::{Ack, Head, Record};
@@ -49,11 +50,14 @@ const MIGRATIONS_TABLE: &str = "gavel_journal.migrations";
 const LOCK: i64 = 0x67_61_76_65_6c_00_01;
 
 /// The server notices within 30 s that an exchange has vanished with its machine, and lets go of its
-/// lock.
+/// lock. A record waits for the one before, however long that takes, and is then to see what it has
+/// left: a stricter level of isolation would refuse that, and a limit for locks would give it up.
 const SETTINGS: &str = "
     SET tcp_keepalives_idle = 10;
     SET tcp_keepalives_interval = 5;
     SET tcp_keepalives_count = 4;
+    SET default_transaction_isolation = 'read committed';
+    SET lock_timeout = 0;
 ";
 
 /// A commit is durable when it is answered, in whatever sense was asked for: the server's default does
@@ -61,9 +65,12 @@ const SETTINGS: &str = "
 const ACK: &str = "SELECT set_config('synchronous_commit', $1, false)";
 
 const BACKEND: &str = "
-    SELECT pid, backend_start::text AS started, current_setting('fsync') AS fsync,
+    SELECT pid, backend_start::text AS started FROM pg_stat_activity WHERE pid = pg_backend_pid()
+";
+
+const DURABILITY: &str = "
+    SELECT current_setting('fsync') AS fsync,
            current_setting('synchronous_standby_names') AS replicas
-    FROM pg_stat_activity WHERE pid = pg_backend_pid()
 ";
 
 const END_BACKEND: &str = "
@@ -88,13 +95,20 @@ const STORED: &str = "
 ";
 
 /// The writer's row is moved on the condition that it is as the appending exchange believes; the
-/// record is inserted if it was moved. A second one waits for the row's lock, and then finds the
-/// row moved: at most one of any two succeeds, at any level of isolation.
+/// record is inserted if it was moved. Whoever comes second waits for the row's lock, and then sees
+/// the row as the first has left it: of two that follow the same record one succeeds, and one that
+/// follows the other may be sent before that is done.
+///
+/// The row is locked whatever it is like, and compared afterwards: an update with a condition of its
+/// own passes over a row that does not meet it when the statement begins, without waiting for what is
+/// about to move it.
 const APPEND: &str = "
-    WITH moved AS (
-        UPDATE gavel_journal.writer SET last_seq = $1, chain = $7
-        WHERE epoch = $4 AND last_seq = $2 - 1 AND chain = $9
-        RETURNING epoch
+    WITH held AS (
+        SELECT epoch, last_seq, chain FROM gavel_journal.writer FOR NO KEY UPDATE
+    ), moved AS (
+        UPDATE gavel_journal.writer SET last_seq = $1, chain = $7 FROM held
+        WHERE held.epoch = $4 AND held.last_seq = $2 - 1 AND held.chain = $9
+        RETURNING held.epoch
     )
     INSERT INTO gavel_journal.record
         (last_seq, first_seq, rules_version, epoch, events_hash, checksum, chain, commands)
@@ -135,6 +149,13 @@ impl Session {
         in_time(sqlx::raw_sql(SETTINGS).execute(&mut connection)).await?;
         in_time(sqlx::query(ACK).bind(setting(ack)).execute(&mut connection)).await?;
         let row = in_time(sqlx::query(BACKEND).fetch_one(&mut connection)).await?;
+        let backend = Backend { process: row.try_get("pid")?, started: row.try_get("started")? };
+        Ok(Self { connection, backend })
+    }
+
+    /// Warns about a server that does not keep what is acknowledged.
+    pub(super) async fn look_at_durability(&mut self, ack: Ack) -> Result<(), sqlx::Error> {
+        let row = in_time(sqlx::query(DURABILITY).fetch_one(&mut self.connection)).await?;
         if row.try_get::<String, _>("fsync")? != "on" {
             tracing::warn!(
                 "the journal's server runs with fsync off: what is acknowledged may be lost with \
@@ -148,8 +169,7 @@ impl Session {
                  acknowledged is on that server alone"
             );
         }
-        let backend = Backend { process: row.try_get("pid")?, started: row.try_get("started")? };
-        Ok(Self { connection, backend })
+        Ok(())
     }
 
     /// Returns who it is on the server.
@@ -230,7 +250,8 @@ impl Session {
     }
 
     /// Appends a record on the condition that the journal is `epoch`'s and ends at `before`. Returns
-    /// whether it was so.
+    /// whether it was so. Whoever asks has to limit how long that may take: it waits for the record
+    /// before.
     pub(super) async fn append(
         &mut self,
         record: &Record,
@@ -247,7 +268,7 @@ impl Session {
             .bind(record.chain.as_bytes().as_slice())
             .bind(record.commands.as_slice())
             .bind(before.chain.as_bytes().as_slice());
-        let done = in_time(query.execute(&mut self.connection)).await?;
+        let done = query.execute(&mut self.connection).await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -304,11 +325,19 @@ fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
     })
 }
 
-/// Gives up a server that does not answer: whether it did what it was asked is then to be read back.
 async fn in_time<T>(
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    match tokio::time::timeout(JOURNAL_ANSWER_MAX, answer).await {
+    in_time_since(Instant::now(), answer).await
+}
+
+/// Gives up a server that has not answered since then: whether it did what it was asked is then to be
+/// read back.
+pub(super) async fn in_time_since<T>(
+    since: Instant,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout_at(since + JOURNAL_ANSWER_MAX, answer).await {
         Ok(answer) => answer,
         Err(_) => Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())),
     }
