@@ -354,7 +354,8 @@ pub struct ProjectArgs {
     /// The projection's database: postgres://USER@HOST:PORT/DATABASE or sqlite://FILE.
     #[arg(long, value_name = "URL")]
     pub projection: ProjectionArg,
-    /// Empty it, and project the journal from its beginning.
+    /// Make it anew: from the first command, or from the oldest snapshot of the running rules. The exchange must
+    /// not be running.
     #[arg(long)]
     pub rebuild: bool,
 }

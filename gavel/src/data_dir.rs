@@ -2,7 +2,7 @@
 //! and where the exchange can be found.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -191,6 +191,29 @@ impl DataDir {
     /// Returns whether an audit log was kept here.
     pub fn has_audit(&self) -> bool {
         self.audit_store().exists()
+    }
+
+    /// Notes that a projection is kept, and that it has everything up to the command `seq`.
+    pub fn note_projected(&self, seq: u64) -> anyhow::Result<()> {
+        let path = self.projected_file();
+        fs::write(&path, format!("{seq}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Returns up to which command a projection has everything, as it was noted last; none if none is kept.
+    pub fn projected(&self) -> anyhow::Result<Option<u64>> {
+        let path = self.projected_file();
+        let reading = || format!("cannot read {}", path.display());
+        let noted = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            noted => noted.with_context(reading)?,
+        };
+        noted.trim().parse().map(Some).with_context(reading)
+    }
+
+    /// Returns the note's file. Without it nothing is kept for a projection.
+    pub fn projected_file(&self) -> PathBuf {
+        self.root.join("projected")
     }
 
     /// Returns the audit log's store.

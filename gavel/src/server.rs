@@ -72,6 +72,9 @@ pub struct Server {
     notary: Option<Notary>,
     fan_out: Arc<FanOut>,
     whereabouts: Whereabouts,
+    data: DataDir,
+    /// How far a projection has everything, if one is kept.
+    projected: Option<Reach>,
 }
 
 impl Server {
@@ -81,9 +84,6 @@ impl Server {
         let ServerConfig { ack, audit, certificate, layout, solvers, keep, .. } = config;
         let ServerConfig { name, settings, .. } = config;
         data.make()?;
-        if let Some(place) = &projection {
-            Projector::check(place).await?;
-        }
         check_operator(&data, &journal_place).await?;
         let journal = journal_place.open_acking(ack).await?;
         if journal.head() == Head::EMPTY && data.whereabouts().is_ok() {
@@ -102,31 +102,41 @@ impl Server {
         };
         let audit = audit.then(|| data.audit()).transpose()?;
         let (inbox, fan_out) = (Inbox::new(), FanOut::new());
+        let source = |reach| Source {
+            journal: journal_place.reader(),
+            snapshots: Some(data.snapshots()),
+            reach,
+        };
+        let projected = match &projection {
+            Some(place) => {
+                Projector::check(&mut source(Reach::default()), place).await?;
+                // Nothing that it may still have to take is deleted until it has said how far it is.
+                data.note_projected(data.projected()?.unwrap_or(0))?;
+                Some(Reach::default())
+            }
+            None => data.projected()?.map(|seq| kept_for_projection(&data, seq)),
+        };
+        let audited = audit.is_some().then(Reach::default);
         // A log is made anew from the first command only, and one that is not kept now may be gone on with later.
         let keep_history = data.has_audit() || audit.is_some();
-        let (projected, noted) = (Reach::default(), Reach::default());
-        let followed = [(projection.is_some(), &projected), (audit.is_some(), &noted)];
-        let followed = followed.into_iter().filter(|(is_followed, _)| *is_followed);
         let snapshots = keep.map(|keep| SnapshotConfig {
             keep_history: keep_history || keep.keep_history,
-            followed: followed.map(|(_, reach)| reach.clone()).collect(),
+            followed: projected.iter().chain(&audited).cloned().collect(),
             ..snapshots(&data, keep)
         });
         let (alive, quarantine) = (Some(data.alive()), Some(data.quarantine()));
         let config = SequencerConfig { layout, found, alive, snapshots, quarantine };
         let sequencer = Sequencer::start(config, journal, inbox.clone(), fan_out.clone()).await?;
         until_founded(&fan_out, &sequencer.status()).await?;
-        let source = |reach| Source {
-            journal: journal_place.reader(),
-            snapshots: Some(data.snapshots()),
-            reach,
-        };
         let status = || sequencer.status();
         let projector = projection
-            .map(|place| Projector::start(source(projected), FanOut::new(), place, status()))
+            .zip(projected.clone())
+            .map(|(at, reach)| Projector::start(source(reach), FanOut::new(), at, status()))
             .transpose()?;
-        let notary =
-            audit.map(|audit| Notary::start(source(noted), audit, status())).transpose()?;
+        let notary = audit
+            .zip(audited)
+            .map(|(audit, reach)| Notary::start(source(reach), audit, status()))
+            .transpose()?;
         let pool = start_pool(solvers, inbox.clone(), &fan_out)?;
 
         let identity = match certificate {
@@ -149,7 +159,17 @@ impl Server {
             fingerprint: gateway.fingerprint().into(),
         };
         data.note_whereabouts(&whereabouts)?;
-        Ok(Self { gateway, pool, sequencer, projector, notary, fan_out, whereabouts })
+        Ok(Self {
+            gateway,
+            pool,
+            sequencer,
+            projector,
+            notary,
+            fan_out,
+            whereabouts,
+            data,
+            projected,
+        })
     }
 
     /// Returns where it can be found.
@@ -181,6 +201,9 @@ impl Server {
         if let Some(projector) = self.projector {
             let stopped = tokio::task::spawn_blocking(|| projector.stop()).await;
             stopped.context("the projector is stuck")?;
+        }
+        if let Some(reach) = self.projected.filter(|reach| reach.seq() > 0) {
+            self.data.note_projected(reach.seq())?;
         }
         if let Some(notary) = self.notary {
             let stopped = tokio::task::spawn_blocking(|| notary.stop()).await;
@@ -223,6 +246,16 @@ async fn check_operator(data: &DataDir, place: &JournalPlace) -> anyhow::Result<
         );
     }
     Ok(())
+}
+
+/// Says that what a projection has still to take is kept, and returns what keeps it.
+fn kept_for_projection(data: &DataDir, seq: u64) -> Reach {
+    tracing::info!(
+        seq,
+        note = %data.projected_file().display(),
+        "a projection was kept here: what came after that command is kept for it, until the note is deleted"
+    );
+    Reach::at(seq)
 }
 
 /// Returns how snapshots are made.

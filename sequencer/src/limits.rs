@@ -77,6 +77,10 @@ pub const JOURNAL_OUTAGE_MAX: Duration = Duration::from_secs(30);
 /// being committed, and the next one waits there for that.
 pub const JOURNAL_RECORDS_IN_FLIGHT_MAX: usize = 2;
 
+/// Commands of a record up to which the next one is sent while it is on its way. A larger one is waited for: so much
+/// gathers meanwhile that one record of it costs less than two.
+pub const JOURNAL_PIPELINED_COMMANDS_MAX: u64 = 1_024;
+
 /// Records that are read from a journal's server at a time.
 pub const JOURNAL_READ_AHEAD_RECORDS: i64 = 16;
 

@@ -6,7 +6,7 @@
 use gavel_protocol::{Bug, Digest};
 
 use crate::batch::Batch;
-use crate::journal::{Condenser, Head, Journal, Record};
+use crate::journal::{Condenser, Head, Journal, JournalReader, Record, Through};
 use crate::limits::{REPLAYED_ALONE_BYTES_MAX, REPLAYED_GROUP_BYTES, REPLAYED_GROUP_RECORDS_MAX};
 use crate::recovery::{RecoveryError, Replayed, Replayer, Verified, compare};
 
@@ -120,7 +120,7 @@ impl Line {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < REPLAYED_GROUP_BYTES && records.len() < REPLAYED_GROUP_RECORDS_MAX {
             let Some(record) = journal.read_after(self.read).await? else { break };
-            check_not_overtaken(journal, self.read, &record).await?;
+            check_not_overtaken(&mut Through(journal), self.read, &record).await?;
             self.read = record.last_seq;
             bytes += record.commands.len();
             records.push(record);
@@ -230,8 +230,8 @@ fn compare_all(
 
 /// Checks that what is missing between what was read and the next record is missing within the journal, not
 /// before its beginning, which moves while an exchange runs.
-async fn check_not_overtaken<J: Journal>(
-    journal: &mut J,
+pub(crate) async fn check_not_overtaken(
+    journal: &mut dyn JournalReader,
     reached_seq: u64,
     next: &Record,
 ) -> Result<(), RecoveryError> {

@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use gavel_exchange::{Exchange, Snapshot};
 use gavel_protocol::{Digest, RULES_UPGRADED_FROM, RULES_VERSION};
 
+use crate::curtain::Curtain;
 use crate::journal::Head;
 use crate::publish::RestoreError;
 
 /// What a file begins with.
 const MAGIC: [u8; 8] = *b"gavelsnp";
-/// The format of the file itself.
+/// The format of the file, and of what is held back in it: frames that subscribers get among them.
 const FORMAT: u32 = 2;
 /// Magic, format, rules version, seq, chain, and the lengths of the parts.
 const HEADER_BYTES: usize = 8 + 4 + 4 + 8 + 32 + 3 * 8;
@@ -294,6 +295,11 @@ impl Saved {
         let [exchange, consumer, curtain] =
             cut(payload, lengths).ok_or_else(|| damaged("wrong lengths"))?;
         Ok(Self { head, rules_version, exchange, consumer, curtain })
+    }
+
+    /// Returns whether what is held back can be read.
+    pub fn is_curtain_whole(&self) -> bool {
+        Curtain::from_bytes(&self.curtain).is_some()
     }
 
     /// Makes the exchange anew.

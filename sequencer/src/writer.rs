@@ -15,6 +15,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::batch::Batch;
 use crate::error_text::error_text;
 use crate::journal::{Condenser, Head, Journal, JournalError, Record, encode_command};
+use crate::limits::JOURNAL_PIPELINED_COMMANDS_MAX;
 use crate::publish::Consumer;
 use crate::run::Status;
 use crate::shadow::Shadow;
@@ -57,8 +58,8 @@ pub(crate) struct Committer<J> {
 struct Begun {
     /// Where the journal ends with it.
     head: Head,
-    /// Whether it has any commands, and so a record.
-    has_record: bool,
+    /// How many commands it has; without any there is no record.
+    commands: u64,
 }
 
 impl<J: Journal> Committer<J> {
@@ -78,9 +79,10 @@ impl<J: Journal> Committer<J> {
         !self.begun.is_empty()
     }
 
-    /// Returns whether the journal takes another group now.
+    /// Returns whether another group is to be sent now: there is room for it, and the last one is small.
     pub(crate) fn has_room(&self) -> bool {
-        self.begun.len() < self.journal.in_flight_max()
+        let is_small = |begun: &Begun| begun.commands <= JOURNAL_PIPELINED_COMMANDS_MAX;
+        self.begun.len() < self.journal.in_flight_max() && self.begun.back().is_none_or(is_small)
     }
 
     /// Commits the requests of some batches as one record, when nothing else is on its way.
@@ -107,7 +109,7 @@ impl<J: Journal> Committer<J> {
     ) -> Result<(), JournalError> {
         let before = self.begun.back().map_or(self.head, |begun| begun.head);
         let Some(last_seq) = batches.clone().rev().find_map(Batch::last_seq) else {
-            self.begun.push_back(Begun { head: before, has_record: false });
+            self.begun.push_back(Begun { head: before, commands: 0 });
             return Ok(());
         };
         for batch in batches {
@@ -120,7 +122,8 @@ impl<J: Journal> Committer<J> {
         let taken = std::mem::take(&mut self.commands);
         let record = Record::following(&before, last_seq, taken, events_hash);
         self.journal.begin_append(&record).await?;
-        self.begun.push_back(Begun { head: record.head(), has_record: true });
+        let commands = last_seq - before.seq;
+        self.begun.push_back(Begun { head: record.head(), commands });
         self.commands = record.commands;
         self.commands.clear();
         Ok(())
@@ -132,8 +135,8 @@ impl<J: Journal> Committer<J> {
     ///
     /// [`JournalError`]: then nothing may be published any more.
     pub(crate) async fn end(&mut self) -> Result<(), JournalError> {
-        let Some(Begun { head, has_record }) = self.begun.front().copied() else { return Ok(()) };
-        if has_record {
+        let Some(Begun { head, commands }) = self.begun.front().copied() else { return Ok(()) };
+        if commands > 0 {
             self.journal.end_append().await?;
         }
         self.head = head;

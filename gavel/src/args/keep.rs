@@ -14,7 +14,7 @@ pub struct KeepArgs {
     #[arg(long, default_value_t = SNAPSHOT_EVERY, value_name = "COMMANDS",
         value_parser = clap::value_parser!(u64).range(1..))]
     pub snapshot_every: u64,
-    /// Snapshots that are kept. The journal begins with the oldest of them.
+    /// Snapshots that are kept. The journal begins with the oldest of them, or with what a projection still needs.
     #[arg(long, default_value_t = SNAPSHOTS_KEPT as u64, value_name = "NUMBER",
         value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub keep_snapshots: u64,

@@ -119,8 +119,9 @@ async fn copy_all(data: &DataDir, copy: &DataDir) -> anyhow::Result<()> {
     }
     copy_file(&data.alive(), &copy.alive())?;
     copy_file(&data.whereabouts_file(), &copy.whereabouts_file())?;
-    if data.quarantine().exists() {
-        copy_file(&data.quarantine(), &copy.quarantine())?;
+    let notes = [DataDir::quarantine, DataDir::projected_file];
+    for note in notes.iter().filter(|note| note(data).exists()) {
+        copy_file(&note(data), &note(copy))?;
     }
     copy_audit(data, copy).await?;
     let copied = copy_snapshots(&data.snapshots(), &copy.snapshots())?;

@@ -74,6 +74,18 @@ fn a_projection_has_everything_although_the_journal_forgets() {
         sqlx::query_scalar(gaps).fetch_one(&mut connection).await.unwrap()
     };
     assert_eq!(runtime.block_on(gaps(&followed)), 0);
+    // One run without the option forgets nothing of what is still to come.
+    let forgets = ["--snapshot-every", "50", "--keep-snapshots", "1"];
+    served = Served::start_again_with(served, &forgets);
+    load = Load::start_with(&served, &data);
+    load.wait_for(&served, 300);
+    served.stop();
+    let projected = {
+        let went_on = json(&project(&["--projection", &followed]));
+        assert!(went_on["seq"].as_u64() > projected["seq"].as_u64(), "{went_on} {projected}");
+        went_on
+    };
+    assert_eq!(runtime.block_on(gaps(&followed)), 0);
     // What can be made anew is the same.
     let before = folder.path().join("before.sqlite");
     std::fs::copy(folder.path().join("followed.sqlite"), &before).unwrap();

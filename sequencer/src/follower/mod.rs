@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gavel_exchange::Exchange;
-use gavel_protocol::Digest;
+use gavel_protocol::{Digest, RULES_VERSION};
 use tokio::sync::Notify;
 
 use crate::curtain::Receiver;
@@ -24,6 +24,7 @@ use crate::journal::{JournalError, JournalReader};
 use crate::limits::{FOLLOWER_RETRY, IDLE_WAKE_MAX};
 use crate::publish::Consumer;
 use crate::recovery::RecoveryError;
+use crate::replay::check_not_overtaken;
 use crate::replica::Replica;
 use crate::run::Status;
 use crate::snapshots::Snapshots;
@@ -46,8 +47,13 @@ pub struct Source {
 pub struct Reach(Arc<AtomicU64>);
 
 impl Reach {
+    /// Says that it is followed up to a command, for a follower that is not there now.
+    pub fn at(seq: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(seq)))
+    }
+
     /// Returns the last command that its follower needs no more; zero as long as that is unknown.
-    pub(crate) fn seq(&self) -> u64 {
+    pub fn seq(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 
@@ -218,6 +224,11 @@ impl<P: Product> Follower<P> {
             let Some(record) = source.journal.read_after(seq).await? else { break };
             if seq == 0 && record.first_seq > 1 {
                 return Err(RecoveryError::HistoryGone { first_seq: record.first_seq }.into());
+            }
+            check_not_overtaken(&mut *source.journal, seq, &record).await?;
+            if record.rules_version != RULES_VERSION && seq > cursor.seq {
+                // It is for another build; what comes before it is kept first.
+                break;
             }
             replica.apply_for(record, product)?;
             if was_kept {

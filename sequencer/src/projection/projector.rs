@@ -22,6 +22,7 @@ use crate::publish::Consumer;
 use crate::recovery::RecoveryError;
 use crate::replica::Replica;
 use crate::run::Status;
+use crate::snapshots::Snapshots;
 
 /// Why a projection cannot be kept up.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +37,17 @@ pub enum ProjectionError {
     #[error("cannot use the projection's database")]
     Database(#[source] sqlx::Error),
     /// The tables were made by another build.
-    #[error("the projection was made by another build: `gavel project --rebuild` makes it anew")]
+    #[error(
+        "the projection was made by another build: `gavel project --rebuild` makes it anew, if the journal \
+         still has its first command"
+    )]
     OtherShape,
     /// The tables are of another journal, or another projector writes them.
     #[error(
-        "the projection does not belong to this journal, or somebody else writes it: \
-         `gavel project --rebuild` makes it anew"
+        "the projection does not belong to this journal, or goes further than it, or somebody else writes \
+         it. Nothing was changed. Name another database, or restore this one from the same time as the \
+         journal, or remove its tables by hand: then they are made anew, if the journal still has its \
+         first command"
     )]
     NotOurs,
     /// A thread cannot be started.
@@ -94,10 +100,17 @@ impl Projection {
         place: &ProjectionPlace,
     ) -> Result<Self, ProjectionError> {
         let mut target = in_time(Target::open(place)).await?;
+        let found = in_time(target.found()).await?;
         let first = source.journal.read_after(0).await?;
         let replica = match first.as_ref().and_then(RecoveryError::at_beginning) {
-            Some(why) => Some(go_back(&mut source, consumer.clone(), why, &mut target).await?),
+            Some(why) => {
+                let Found::Cursor(cursor) = found else { return Err(why.into()) };
+                Some(go_back(&mut source, consumer.clone(), why, (&mut target, cursor)).await?)
+            }
             None => {
+                if let Found::Cursor(cursor) | Found::OtherShape(cursor) = found {
+                    is_ours(&mut source, &cursor, &Cursor::START).await?;
+                }
                 in_time(target.make(true)).await?;
                 None
             }
@@ -121,30 +134,34 @@ async fn go_back(
     source: &mut Source,
     consumer: Arc<dyn Consumer>,
     why: RecoveryError,
-    target: &mut Target,
+    (target, cursor): (&mut Target, Cursor),
 ) -> Result<Replica, ProjectionError> {
     let replica = match &source.snapshots {
         Some(snapshots) => Replica::oldest(&mut *source.journal, snapshots, consumer).await?,
         None => None,
     };
-    let cursor = match in_time(target.found()).await? {
-        Found::Cursor(cursor) => Some(cursor),
-        Found::Nothing | Found::OtherShape => None,
-    };
-    let Some((replica, cursor)) = replica.zip(cursor) else { return Err(why.into()) };
+    let replica = replica.filter(|replica| replica.reached().seq <= cursor.seq);
+    let Some(replica) = replica else { return Err(why.into()) };
     let reached = replica.reached();
-    if cursor.seq < reached.seq {
-        return Err(why.into());
+    is_ours(source, &cursor, &reached).await?;
+    // It may take as long as it takes.
+    match target.go_back(&cursor, &reached).await.map_err(ProjectionError::Database)? {
+        true => Ok(replica),
+        false => Err(ProjectionError::NotOurs),
     }
-    let is_ours = match source.journal.read_after(cursor.seq - 1).await? {
+}
+
+/// Checks that a cursor is of this journal, which has everything after `known`.
+async fn is_ours(
+    source: &mut Source,
+    cursor: &Cursor,
+    known: &Cursor,
+) -> Result<(), ProjectionError> {
+    let is_ours = match source.journal.read_after(cursor.seq.saturating_sub(1)).await? {
         Some(record) if record.last_seq == cursor.seq => record.chain == cursor.chain,
-        Some(_) | None => cursor == reached,
+        Some(_) | None => cursor == known,
     };
-    if !is_ours {
-        return Err(ProjectionError::NotOurs);
-    }
-    in_time(target.go_back(&reached)).await?;
-    Ok(replica)
+    if is_ours { Ok(()) } else { Err(ProjectionError::NotOurs) }
 }
 
 impl Projector {
@@ -153,16 +170,34 @@ impl Projector {
     /// # Errors
     ///
     /// [`ProjectionError`] if it never could.
-    pub async fn check(place: &ProjectionPlace) -> Result<(), ProjectionError> {
+    pub async fn check(
+        source: &mut Source,
+        place: &ProjectionPlace,
+    ) -> Result<(), ProjectionError> {
+        let Some(cursor) = Self::cursor(place).await? else { return Ok(()) };
+        let first = source.journal.read_after(0).await?;
+        let Some(why) = first.as_ref().and_then(RecoveryError::at_beginning) else { return Ok(()) };
+        let snapshots = source.snapshots.as_ref().map(Snapshots::list).transpose();
+        let snapshots = snapshots.map_err(RecoveryError::Snapshots)?.unwrap_or_default();
+        match snapshots.first().is_some_and(|oldest| *oldest <= cursor.seq) {
+            true => Ok(()),
+            false => Err(why.into()),
+        }
+    }
+
+    /// Returns how far a projection goes that can be gone on with; `None` if its database is away.
+    async fn cursor(place: &ProjectionPlace) -> Result<Option<Cursor>, ProjectionError> {
         let found = async {
             let mut target = Target::open(place).await?;
             let found = target.found().await?;
             target.close().await.map(|()| found)
         };
         match tokio::time::timeout(PROJECTION_CHECK_MAX, found).await {
-            Ok(Ok(Found::OtherShape)) => Err(ProjectionError::OtherShape),
+            Ok(Ok(Found::OtherShape(_))) => Err(ProjectionError::OtherShape),
+            Ok(Ok(Found::Cursor(cursor))) => Ok(Some(cursor)),
+            Ok(Ok(Found::Nothing)) => Ok(Some(Cursor::START)),
             Ok(Err(error)) if is_final(&error) => Err(ProjectionError::Database(error)),
-            Ok(Ok(Found::Nothing | Found::Cursor(_)) | Err(_)) | Err(_) => Ok(()),
+            Ok(Err(_)) | Err(_) => Ok(None),
         }
     }
 
@@ -252,7 +287,7 @@ impl Product for Tables {
         let cursor = match in_time(target.found()).await? {
             Found::Nothing => in_time(target.make(false)).await?,
             Found::Cursor(cursor) => cursor,
-            Found::OtherShape => return Err(ProjectionError::OtherShape),
+            Found::OtherShape(_) => return Err(ProjectionError::OtherShape),
         };
         self.target = Some(target);
         Ok(Some(cursor))

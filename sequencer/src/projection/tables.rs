@@ -117,7 +117,7 @@ pub(super) const TABLES: &[Table] = &[
             POSITION,
         ],
         key: "rfq",
-        indexes: &["buyer, opened_at_ns", "capability, opened_at_ns"],
+        indexes: &["buyer, opened_at_ns", "capability, opened_at_ns", "account"],
     },
     Table {
         name: "quotes",
@@ -167,7 +167,7 @@ pub(super) const TABLES: &[Table] = &[
             POSITION,
         ],
         key: "quote, number",
-        indexes: &["rfq"],
+        indexes: &["rfq", "provider"],
     },
     Table {
         name: "rfq_ends",
@@ -212,7 +212,7 @@ pub(super) const TABLES: &[Table] = &[
             POSITION,
         ],
         key: "rfq, place",
-        indexes: &["provider"],
+        indexes: &["provider", "quote"],
     },
     Table {
         name: "contracts",
@@ -244,7 +244,7 @@ pub(super) const TABLES: &[Table] = &[
             POSITION,
         ],
         key: "contract",
-        indexes: &["rfq", "buyer, awarded_at_ns", "provider, awarded_at_ns"],
+        indexes: &["rfq", "buyer, awarded_at_ns", "provider, awarded_at_ns", "quote", "takes_over"],
     },
     Table {
         name: "contract_steps",
@@ -266,7 +266,7 @@ pub(super) const TABLES: &[Table] = &[
             column("successor", Text, "Who takes over.").of("agents (agent)").or_null(),
         ],
         key: "position",
-        indexes: &["contract", "step, at_ns"],
+        indexes: &["contract", "step, at_ns", "successor"],
     },
     Table {
         name: "losses",
@@ -286,7 +286,7 @@ pub(super) const TABLES: &[Table] = &[
             column("rank", Number, "Its rank, from 1; 0 or none if it was not ranked.").or_null(),
         ],
         key: "position, place",
-        indexes: &["rfq", "provider, at_ns", "reason"],
+        indexes: &["rfq", "provider, at_ns", "reason", "quote"],
     },
     Table {
         name: "standing_quotes",
@@ -368,7 +368,7 @@ pub(super) const TABLES: &[Table] = &[
             column("frame", Bytes, "A frame of the protocol, its payload in rkyv."),
         ],
         key: "stream, stream_seq",
-        indexes: &[],
+        indexes: &["position"],
     },
 ];
 
@@ -477,6 +477,19 @@ mod tests {
         for table in TABLES {
             let comments = table.columns.iter().map(|column| column.comment);
             assert!(comments.chain([table.comment]).all(|comment| !comment.contains('\'')));
+        }
+    }
+
+    #[test]
+    fn whatever_refers_to_rows_that_may_go_is_indexed() {
+        for table in TABLES {
+            let leads = |columns: &&str, column: &str| columns.split(", ").next() == Some(column);
+            for column in table.columns {
+                let may_go = column.found_in.is_some_and(|found| !found.starts_with("reasons "));
+                let mut indexes = table.indexes.iter().chain([&table.key]);
+                let is_indexed = indexes.any(|columns| leads(columns, column.name));
+                assert!(!may_go || is_indexed, "{}.{}", table.name, column.name);
+            }
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) enum Found {
     /// Nothing.
     Nothing,
     /// One that another build has made.
-    OtherShape,
+    OtherShape(Cursor),
     /// One that can be gone on with.
     Cursor(Cursor),
 }
@@ -61,6 +61,25 @@ const CURSOR_COMMENTS: [(&str, &str); 5] = [
 /// What begins and ends a binary copy; see PostgreSQL's documentation of COPY.
 const COPY_BEGIN: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const COPY_END: i16 = -1;
+
+/// Moves the cursor, and returns whether it was where it should be. It comes first in a transaction: whoever else
+/// moves it waits.
+macro_rules! moved {
+    ($transaction:expr, $dialect:expr, $from:expr, $to:expr) => {{
+        let move_cursor = format!(
+            "UPDATE {}projection_cursor SET seq = $1, position = $2, chain = $3 \
+             WHERE seq = $4 AND position = $5",
+            $dialect.prefix()
+        );
+        let query = sqlx::query(AssertSqlSafe(move_cursor))
+            .bind(stored($to.seq))
+            .bind($to.position)
+            .bind($to.chain.to_string())
+            .bind(stored($from.seq))
+            .bind($from.position);
+        query.execute(&mut *$transaction).await?.rows_affected() == 1
+    }};
+}
 
 impl Target {
     /// Connects.
@@ -87,15 +106,17 @@ impl Target {
         }
         let from = format!("{}projection_cursor", dialect.prefix());
         let shape = self.text(&format!("SELECT shape AS found FROM {from}")).await?;
-        if shape != shape_of(dialect) {
-            return Ok(Found::OtherShape);
-        }
         let seq = self.number(&format!("SELECT seq FROM {from}"), "seq").await?;
         let position = self.number(&format!("SELECT position FROM {from}"), "position").await?;
         let chain = self.text(&format!("SELECT chain AS found FROM {from}")).await?;
         let seq = u64::try_from(seq).map_err(|error| sqlx::Error::Decode(error.into()))?;
         let chain = chain.parse().map_err(|_| sqlx::Error::Decode("no digest".into()))?;
-        Ok(Found::Cursor(Cursor { seq, position, chain }))
+        let cursor = Cursor { seq, position, chain };
+        Ok(if shape == shape_of(dialect) {
+            Found::Cursor(cursor)
+        } else {
+            Found::OtherShape(cursor)
+        })
     }
 
     /// Makes the tables, empty; those of a projection that is replaced go.
@@ -140,30 +161,10 @@ impl Target {
         from: &Cursor,
         to: &Cursor,
     ) -> Result<bool, sqlx::Error> {
-        let move_cursor = format!(
-            "UPDATE {}projection_cursor SET seq = $1, position = $2, chain = $3 \
-             WHERE seq = $4 AND position = $5",
-            self.dialect().prefix()
-        );
-        macro_rules! moved {
-            ($transaction:expr) => {
-                sqlx::query(AssertSqlSafe(move_cursor))
-                    .bind(stored(to.seq))
-                    .bind(to.position)
-                    .bind(to.chain.to_string())
-                    .bind(stored(from.seq))
-                    .bind(from.position)
-                    .execute(&mut *$transaction)
-                    .await?
-                    .rows_affected()
-                    == 1
-            };
-        }
-        // The cursor comes first: whoever else moves it waits.
         match self {
             Self::Sqlite(connection) => {
                 let mut transaction = connection.begin().await?;
-                if !moved!(transaction) {
+                if !moved!(transaction, Dialect::Sqlite, from, to) {
                     return Ok(false);
                 }
                 for (table, values) in rows.by_table() {
@@ -173,7 +174,7 @@ impl Target {
             }
             Self::Postgres(connection) => {
                 let mut transaction = connection.begin().await?;
-                if !moved!(transaction) {
+                if !moved!(transaction, Dialect::Postgres, from, to) {
                     return Ok(false);
                 }
                 for (table, values) in rows.by_table() {
@@ -185,25 +186,40 @@ impl Target {
         Ok(true)
     }
 
-    /// Takes away all rows that came after `to` and moves the cursor there, both or neither.
-    pub(super) async fn go_back(&mut self, to: &Cursor) -> Result<(), sqlx::Error> {
+    /// Takes away all rows that came after `to` and moves the cursor there from `from`, all or nothing. Returns
+    /// `false` if the cursor is not at `from`.
+    pub(super) async fn go_back(
+        &mut self,
+        from: &Cursor,
+        to: &Cursor,
+    ) -> Result<bool, sqlx::Error> {
         let prefix = self.dialect().prefix();
-        let Cursor { seq, position, chain } = to;
-        let mut all = String::from("BEGIN;");
-        // None refers to a later one.
-        for table in TABLES.iter().rev() {
-            if table.columns.iter().all(|column| column.name != POSITION.name) {
-                // Its rows never change.
-                continue;
+        // None refers to a later one; the rows of a table without positions never change.
+        let tables = TABLES.iter().rev();
+        let tables = tables.filter(|table| table.columns.iter().any(|c| c.name == POSITION.name));
+        let delete = |table: &Table| {
+            format!("DELETE FROM {prefix}{} WHERE position > {};", table.name, to.position)
+        };
+        let deletes = sqlx::raw_sql(AssertSqlSafe(tables.map(delete).collect::<String>()));
+        match self {
+            Self::Sqlite(connection) => {
+                let mut transaction = connection.begin().await?;
+                if !moved!(transaction, Dialect::Sqlite, from, to) {
+                    return Ok(false);
+                }
+                deletes.execute(&mut *transaction).await?;
+                transaction.commit().await?;
             }
-            let delete = format!("DELETE FROM {prefix}{} WHERE position > {position};", table.name);
-            all.push_str(&delete);
+            Self::Postgres(connection) => {
+                let mut transaction = connection.begin().await?;
+                if !moved!(transaction, Dialect::Postgres, from, to) {
+                    return Ok(false);
+                }
+                deletes.execute(&mut *transaction).await?;
+                transaction.commit().await?;
+            }
         }
-        all.push_str(&format!(
-            "UPDATE {prefix}projection_cursor \
-             SET seq = {seq}, position = {position}, chain = '{chain}'; COMMIT;"
-        ));
-        self.run(&all).await
+        Ok(true)
     }
 
     /// Lets go of the database.

@@ -47,6 +47,7 @@ pub(super) fn check_snapshot(input: &[u8]) -> Verdict {
     let fan_out = FanOut::new();
     fan_out.restore(&saved.consumer).expect("the digest says that an edge has written it");
     assert_eq!(fan_out.snapshot(), saved.consumer, "the edge is as it was");
+    assert!(saved.is_curtain_whole(), "the digest says that a replica has written it");
     Verdict::Read
 }
 

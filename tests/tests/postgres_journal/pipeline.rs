@@ -51,14 +51,15 @@ async fn waiting(database: &Database, count: usize) -> Vec<u32> {
     panic!("{count} should wait for the row");
 }
 
-/// Appends a record by each session, so that each has its statement ready.
+/// Appends a record by each session, so that each has its statement ready: the second one that of a record behind
+/// another.
 async fn append_by_each(journal: &mut PostgresJournal) -> Vec<Record> {
-    let mut appended = Vec::new();
-    for _ in 0..journal.in_flight_max() {
-        appended.push(record(&journal.head(), 1));
-        journal.append(appended.last().unwrap()).await.unwrap();
-    }
-    appended
+    let first = record(&journal.head(), 1);
+    let second = record(&first.head(), 1);
+    journal.begin_append(&first).await.unwrap();
+    journal.begin_append(&second).await.unwrap();
+    end_two(journal).await;
+    vec![first, second]
 }
 
 /// Sends two records that follow the head, and returns them when both wait for the row.

@@ -83,11 +83,6 @@ impl Written {
     }
 }
 
-/// Empties a projection.
-async fn empty(place: &Place) {
-    Written::new(&[]).await.project(place, true).await;
-}
-
 fn whole_story() -> Story {
     let mut story = Story::begin();
     story.before_the_close(Quotes::Placed);
@@ -200,12 +195,16 @@ async fn a_projection_of_another_journal_is_not_gone_on_with() {
     other.before_the_close(Quotes::None);
     let other = Written::new(&other.records).await;
     for place in Place::all() {
-        other.project(&place, false).await;
-        let refused = whole.try_project(&place, false).await;
-        assert!(matches!(refused, Err(ProjectionError::NotOurs)), "{refused:?}");
-        whole.project(&place, true).await;
-        let refused = other.try_project(&place, false).await;
-        assert!(matches!(refused, Err(ProjectionError::NotOurs)), "{refused:?}");
+        for (ours, others) in [(&other, &whole), (&whole, &other)] {
+            place.clear().await;
+            ours.project(&place, false).await;
+            let everything = place.everything().await;
+            for rebuild in [false, true] {
+                let refused = others.try_project(&place, rebuild).await;
+                assert!(matches!(refused, Err(ProjectionError::NotOurs)), "{refused:?}");
+                assert_eq!(place.everything().await, everything, "nothing is given up");
+            }
+        }
     }
 }
 
@@ -280,7 +279,7 @@ async fn a_projection_goes_on_from_any_snapshot_of_a_journal_without_a_beginning
         // Early ones know of sealed quotes, of a book that is shown, of a problem that is posed.
         for made_at in (1..records.len()).step_by(3) {
             let written = Written::new(&records[..made_at]).await;
-            empty(&place).await;
+            place.clear().await;
             written.project(&place, false).await;
             written.make_snapshot(&records[..made_at]);
             written.append(&records[made_at..]).await;
@@ -349,7 +348,7 @@ async fn a_rebuild_that_cannot_be_leaves_everything_as_it_is() {
         assert!(matches!(refused, Err(ProjectionError::NotOurs)), "{refused:?}");
         assert_eq!(place.everything().await, everything, "of another journal");
         // Nothing is there that could stay.
-        empty(&place).await;
+        place.clear().await;
         gone(written.try_project(&place, true).await);
         gone(written.try_project(&place, false).await);
     }

@@ -66,6 +66,14 @@ impl Place {
         }
     }
 
+    /// Removes the projection.
+    pub async fn clear(&self) {
+        match self {
+            Self::Sqlite(folder) => drop(std::fs::remove_file(file(folder))),
+            Self::Postgres(database) => drop(database.query("DROP SCHEMA IF EXISTS gavel CASCADE")),
+        }
+    }
+
     /// Returns everything that is in the projection.
     pub async fn everything(&self) -> String {
         let mut everything = String::new();

@@ -220,7 +220,7 @@ impl Pipeline {
             let (record, before) = (pending.record.clone(), pending.before);
             let (backend, is_behind) = (session.backend().clone(), place > 0);
             let task = tokio::spawn(async move {
-                let answer = session.append(&record, epoch, &before).await;
+                let answer = session.append(&record, epoch, &before, is_behind).await;
                 (session, answer)
             });
             pending.sent = Some(Sent { backend, is_behind, task });

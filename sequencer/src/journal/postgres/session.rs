@@ -94,26 +94,44 @@ const STORED: &str = "
         AS last ON true
 ";
 
+/// Inserts a record if the writer's row was moved.
+macro_rules! append {
+    ($moved:literal) => {
+        concat!(
+            $moved,
+            " INSERT INTO gavel_journal.record
+                (last_seq, first_seq, rules_version, epoch, events_hash, checksum, chain, commands)
+            SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM moved"
+        )
+    };
+}
+
 /// The writer's row is moved on the condition that it is as the appending exchange believes; the
-/// record is inserted if it was moved. Whoever comes second waits for the row's lock, and then sees
-/// the row as the first has left it: of two that follow the same record one succeeds, and one that
-/// follows the other may be sent before that is done.
+/// record is inserted if it was moved. Whoever comes second waits for the row's lock, and then finds the
+/// row moved: of two that follow the same record one succeeds.
+const APPEND: &str = append!(
+    "WITH moved AS (
+        UPDATE gavel_journal.writer SET last_seq = $1, chain = $7
+        WHERE epoch = $4 AND last_seq = $2 - 1 AND chain = $9
+        RETURNING epoch
+    )"
+);
+
+/// The same for a record of which the one before may still be on its way: it waits for that, and sees the row as that
+/// one has left it.
 ///
 /// The row is locked whatever it is like, and compared afterwards: an update with a condition of its
 /// own passes over a row that does not meet it when the statement begins, without waiting for what is
 /// about to move it.
-const APPEND: &str = "
-    WITH held AS (
+const APPEND_BEHIND: &str = append!(
+    "WITH held AS (
         SELECT epoch, last_seq, chain FROM gavel_journal.writer FOR NO KEY UPDATE
     ), moved AS (
         UPDATE gavel_journal.writer SET last_seq = $1, chain = $7 FROM held
         WHERE held.epoch = $4 AND held.last_seq = $2 - 1 AND held.chain = $9
         RETURNING held.epoch
-    )
-    INSERT INTO gavel_journal.record
-        (last_seq, first_seq, rules_version, epoch, events_hash, checksum, chain, commands)
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM moved
-";
+    )"
+);
 
 /// The writer's row is written again as it is, on the condition that the record is the journal's end.
 /// The answer to this commit comes when everything before it is durable, too, in the sense that was
@@ -250,15 +268,16 @@ impl Session {
     }
 
     /// Appends a record on the condition that the journal is `epoch`'s and ends at `before`. Returns
-    /// whether it was so. Whoever asks has to limit how long that may take: it waits for the record
-    /// before.
+    /// whether it was so. The record before may still be on its way if this one `is_behind`: then it waits
+    /// for that, and whoever asks has to limit how long that may take.
     pub(super) async fn append(
         &mut self,
         record: &Record,
         epoch: i64,
         before: &Head,
+        is_behind: bool,
     ) -> Result<bool, sqlx::Error> {
-        let query = sqlx::query(APPEND)
+        let query = sqlx::query(if is_behind { APPEND_BEHIND } else { APPEND })
             .bind(stored(record.last_seq))
             .bind(stored(record.first_seq))
             .bind(i64::from(record.rules_version))
