@@ -31,8 +31,8 @@ pub enum RecoveryError {
     /// A record needs another build.
     #[error(
         "commands {first_seq} to {last_seq} were applied under rules version {rules_version}, this \
-         build applies version {RULES_VERSION}: use a build of that version. Once that one has stopped \
-         it, this one goes on from its last snapshot"
+         build applies version {RULES_VERSION}: use a build of that version. An exchange that such a \
+         build has stopped is gone on with by this one, from its last snapshot"
     )]
     OtherRules {
         /// The record's first command.

@@ -8,7 +8,9 @@ mod queries;
 use std::collections::BTreeMap;
 
 use gavel_gateway::FanOut;
-use gavel_sequencer::journal::{AnyJournal, Journal as _, JournalPlace, Record};
+use gavel_sequencer::journal::{
+    AnyJournal, Closing, Journal as _, JournalPlace, JournalReader, Reading, Record,
+};
 use gavel_sequencer::projection::{Projection, ProjectionError};
 use gavel_sequencer::{Reach, RecoveryError, Replica, Snapshots, Source};
 use gavel_tests::story::{Quotes, Story};
@@ -352,4 +354,60 @@ async fn a_rebuild_that_cannot_be_leaves_everything_as_it_is() {
         gone(written.try_project(&place, true).await);
         gone(written.try_project(&place, false).await);
     }
+}
+
+#[tokio::test]
+async fn what_comes_before_a_record_of_other_rules_is_kept() {
+    let records = whole_story().records;
+    let last = records.last().unwrap();
+    let mut other = Record::following(&last.head(), last.last_seq + 1, vec![], last.events_hash);
+    other.rules_version += 1;
+    for place in Place::all() {
+        let written = Written::new(&records).await;
+        written.append(std::slice::from_ref(&other)).await;
+        let refused = written.try_project(&place, false).await;
+        assert!(matches!(refused, Err(ProjectionError::Replaying(_))), "{refused:?}");
+        let reached = place.query("SELECT seq FROM projection_cursor").await;
+        assert_eq!(reached, last.last_seq.to_string());
+    }
+}
+
+/// A journal that forgets while it is read.
+struct Forgetful {
+    records: Vec<Record>,
+    /// Commands that it will have forgotten once it was read up to there.
+    forgets: (u64, u64),
+}
+
+impl JournalReader for Forgetful {
+    fn read_after(&mut self, seq: u64) -> Reading<'_> {
+        let (read_up_to, forgotten) = self.forgets;
+        if seq >= read_up_to {
+            self.records.retain(|record| record.last_seq > forgotten);
+        }
+        let next = self.records.iter().find(|record| record.last_seq > seq);
+        Box::pin(std::future::ready(Ok(next.cloned())))
+    }
+
+    fn close(self: Box<Self>) -> Closing {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_forgets_what_is_read_next_is_not_called_damaged() {
+    let records = whole_story().records;
+    let [reached, first] = [records.len() / 3, records.len() / 2];
+    let forgets = (records[reached - 1].last_seq, records[first - 1].last_seq);
+    let place = Place::Sqlite(tempfile::tempdir().unwrap());
+    let journal = Box::new(Forgetful { records, forgets });
+    let source = Source { journal, snapshots: None, reach: Reach::default() };
+    let refused = Projection::catch_up(source, FanOut::new(), &place.projection()).await;
+    let (reached, first) = (forgets.0, forgets.1 + 1);
+    let is_overtaken = matches!(
+        refused,
+        Err(ProjectionError::Replaying(RecoveryError::Overtaken { reached_seq, first_seq }))
+            if (reached_seq, first_seq) == (reached, first)
+    );
+    assert!(is_overtaken, "{refused:?}");
 }
