@@ -196,8 +196,11 @@ impl DataDir {
     /// Notes that a projection is kept, and that it has everything up to the command `seq`.
     pub fn note_projected(&self, seq: u64) -> anyhow::Result<()> {
         let path = self.projected_file();
-        fs::write(&path, format!("{seq}\n"))
-            .with_context(|| format!("cannot write {}", path.display()))
+        // Whole or not at all.
+        let unfinished = path.with_extension("unfinished");
+        let written = fs::write(&unfinished, format!("{seq}\n"));
+        let written = written.and_then(|()| fs::rename(&unfinished, &path));
+        written.with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Returns up to which command a projection has everything, as it was noted last; none if none is kept.

@@ -73,7 +73,7 @@ pub struct Server {
     fan_out: Arc<FanOut>,
     whereabouts: Whereabouts,
     data: DataDir,
-    /// How far a projection has everything, if one is kept.
+    /// How far the projection has everything, if there is one.
     projected: Option<Reach>,
 }
 
@@ -110,8 +110,8 @@ impl Server {
         let projected = match &projection {
             Some(place) => {
                 Projector::check(&mut source(Reach::default()), place).await?;
-                // Nothing that it may still have to take is deleted until it has said how far it is.
-                data.note_projected(data.projected()?.unwrap_or(0))?;
+                // Until a stop says how far it has come, nothing is known of that.
+                data.note_projected(0)?;
                 Some(Reach::default())
             }
             None => data.projected()?.map(|seq| kept_for_projection(&data, seq)),
@@ -163,12 +163,12 @@ impl Server {
             gateway,
             pool,
             sequencer,
+            projected: projected.filter(|_| projector.is_some()),
             projector,
             notary,
             fan_out,
             whereabouts,
             data,
-            projected,
         })
     }
 
@@ -202,12 +202,12 @@ impl Server {
             let stopped = tokio::task::spawn_blocking(|| projector.stop()).await;
             stopped.context("the projector is stuck")?;
         }
-        if let Some(reach) = self.projected.filter(|reach| reach.seq() > 0) {
-            self.data.note_projected(reach.seq())?;
-        }
         if let Some(notary) = self.notary {
             let stopped = tokio::task::spawn_blocking(|| notary.stop()).await;
             stopped.context("the notary is stuck")?;
+        }
+        if let Some(reach) = self.projected {
+            self.data.note_projected(reach.seq())?;
         }
         let exchange = exchange.context("the core has stopped by itself")?;
         if status.has_failed() {

@@ -82,7 +82,8 @@ impl<J: Journal> Committer<J> {
     /// Returns whether another group is to be sent now: there is room for it, and the last one is small.
     pub(crate) fn has_room(&self) -> bool {
         let is_small = |begun: &Begun| begun.commands <= JOURNAL_PIPELINED_COMMANDS_MAX;
-        self.begun.len() < self.journal.in_flight_max() && self.begun.back().is_none_or(is_small)
+        let records = self.begun.iter().filter(|begun| begun.commands > 0);
+        records.count() < self.journal.in_flight_max() && self.begun.iter().all(is_small)
     }
 
     /// Commits the requests of some batches as one record, when nothing else is on its way.
@@ -238,7 +239,11 @@ impl<J: Journal> Writer<J> {
         if self.committer.is_committing() {
             return;
         }
-        match self.committer.truncate(seq).await {
+        // Nothing is committed meanwhile.
+        self.status.set_committing(true);
+        let truncated = self.committer.truncate(seq).await;
+        self.status.set_committing(false);
+        match truncated {
             Ok(true) => {}
             Ok(false) => shadow.truncated_to(seq),
             Err(error) => {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use gavel_sequencer::audit::{AuditError, AuditLog, AuditReader, Proof, SignedHead};
+use gavel_sequencer::journal::Journal as _;
 use gavel_sequencer::{Reach, Source};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -31,7 +32,13 @@ pub fn run(command: &AuditCommand, output: &Output) -> anyhow::Result<Exit> {
 
 async fn build(args: &AuditBuildArgs, output: &Output) -> anyhow::Result<Exit> {
     let data = DataDir::new(&args.data);
-    let journal = args.journal.place_of_existing(&data)?.open_to_read().await?;
+    let place = args.journal.place_of_existing(&data)?;
+    let mut journal = place.open_to_read().await?;
+    if args.rebuild {
+        // Nobody else may write the log meanwhile.
+        journal.close().await?;
+        journal = place.open().await?;
+    }
     let (journal, snapshots) = (journal.into_reader(), Some(data.snapshots()));
     let source = Source { journal, snapshots, reach: Reach::default() };
     let built = AuditLog::catch_up(source, data.audit()?, args.rebuild).await?;

@@ -27,7 +27,14 @@ pub fn run(args: &ProjectArgs, output: &Output) -> anyhow::Result<Exit> {
         let (journal, snapshots) = (journal.into_reader(), Some(data.snapshots()));
         let source = Source { journal, snapshots, reach: Reach::default() };
         let Projection { seq, events } = match args.rebuild {
-            true => Projection::rebuild(source, FanOut::new(), &place).await?,
+            true => {
+                // If it does not come to its end, what it has taken away is still to be kept.
+                let noted = data.projected()?;
+                noted.map(|_| data.note_projected(0)).transpose()?;
+                let rebuilt = Projection::rebuild(source, FanOut::new(), &place).await?;
+                noted.map(|seq| data.note_projected(seq)).transpose()?;
+                rebuilt
+            }
             false => Projection::catch_up(source, FanOut::new(), &place).await?,
         };
         let text = format!("{events} events of {seq} commands are in the projection");

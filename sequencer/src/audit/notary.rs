@@ -13,11 +13,12 @@ use super::store::{Entry, Store, Tree};
 use super::{AuditError, AuditReader, Place, Rank, Secret, SignedHead};
 use crate::curtain::{At, Passed, Receiver};
 use crate::follower::{
-    Cursor, Follower, Following, Parts, Product, Source, event_text, ranked_text,
+    Cursor, Follower, Following, Parts, Product, Source, can_be_made_again, event_text, ranked_text,
 };
 use crate::limits::{AUDIT_HEAD_EVERY, AUDIT_LEAVES_MAX, IDLE_WAKE_MAX};
 use crate::publish::Unheard;
 use crate::recovery::RecoveryError;
+use crate::replica::Replica;
 use crate::run::Status;
 
 /// Why there is a store when something is kept.
@@ -83,10 +84,8 @@ impl AuditLog {
         config: AuditConfig,
         rebuild: bool,
     ) -> Result<Self, AuditError> {
-        let first = if rebuild { source.journal.read_after(0).await? } else { None };
-        // Before any leaf is given up.
-        if let Some(why) = first.as_ref().and_then(RecoveryError::at_beginning) {
-            return Err(why.into());
+        if rebuild {
+            prove(&mut source, &config).await?;
         }
         let path = config.path.clone();
         let leaves = Leaves { rebuild, ..Leaves::new(config, LatestHead::default()) };
@@ -95,6 +94,26 @@ impl AuditLog {
         let head = log.latest_head().await?;
         log.close().await?;
         Ok(Self { seq: cursor.seq, head })
+    }
+}
+
+/// Proves that all leaves can be made again, before any is given up, and that they are of this journal.
+async fn prove(source: &mut Source, config: &AuditConfig) -> Result<(), AuditError> {
+    let first = source.journal.read_after(0).await?;
+    if let Some(why) = first.as_ref().and_then(RecoveryError::at_beginning) {
+        return Err(why.into());
+    }
+    let mut store = match Store::open_to_read(&config.path).await {
+        Ok(store) => store,
+        Err(AuditError::NoLog { .. } | AuditError::OtherShape) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let cursor = store.cursor().await.map_err(AuditError::Store)?;
+    store.close().await.map_err(AuditError::Store)?;
+    let replica = Replica::new(Arc::new(Unheard));
+    match can_be_made_again(&mut *source.journal, replica, &cursor).await? {
+        true => Ok(()),
+        false => Err(AuditError::NotOurs),
     }
 }
 

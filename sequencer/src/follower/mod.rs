@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 use crate::curtain::Receiver;
 use crate::error_text::error_text;
-use crate::journal::{JournalError, JournalReader};
+use crate::journal::{Head, JournalError, JournalReader};
 use crate::limits::{FOLLOWER_RETRY, IDLE_WAKE_MAX};
 use crate::publish::Consumer;
 use crate::recovery::RecoveryError;
@@ -76,6 +76,21 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// Where everything begins.
     pub(crate) const START: Self = Self { seq: 0, position: 0, chain: Digest::new([0; 32]) };
+}
+
+/// Replays a journal from a replica to a cursor, which proves that what goes as far can be made again. Returns whether
+/// the cursor is of that journal.
+pub(crate) async fn can_be_made_again(
+    journal: &mut dyn JournalReader,
+    mut replica: Replica,
+    cursor: &Cursor,
+) -> Result<bool, RecoveryError> {
+    while replica.head().seq < cursor.seq {
+        let Some(record) = journal.read_after(replica.head().seq).await? else { return Ok(false) };
+        check_not_overtaken(journal, replica.head().seq, &record).await?;
+        replica.apply(record)?;
+    }
+    Ok(replica.head() == Head { seq: cursor.seq, chain: cursor.chain })
 }
 
 /// What is made of the events, and where it is kept.

@@ -13,12 +13,12 @@ use super::quotes::add_quotes;
 use super::rows::Rows;
 use super::target::{Found, ProjectionPlace, Target, is_final};
 use crate::curtain::{Passed, Receiver};
-use crate::follower::{Cursor, Follower, Following, Product, Source};
+use crate::follower::{Cursor, Follower, Following, Product, Source, can_be_made_again};
 use crate::journal::JournalError;
 use crate::limits::{
     IDLE_WAKE_MAX, PROJECTION_ANSWER_MAX, PROJECTION_CHECK_MAX, PROJECTION_ROWS_MAX,
 };
-use crate::publish::Consumer;
+use crate::publish::{Consumer, Unheard};
 use crate::recovery::RecoveryError;
 use crate::replica::Replica;
 use crate::run::Status;
@@ -109,9 +109,10 @@ impl Projection {
             }
             None => {
                 if let Found::Cursor(cursor) | Found::OtherShape(cursor) = found {
-                    is_ours(&mut source, &cursor, &Cursor::START).await?;
+                    let beginning = Replica::new(Arc::new(Unheard));
+                    prove(&mut source, beginning, &cursor).await?;
                 }
-                in_time(target.make(true)).await?;
+                target.make(true).await.map_err(ProjectionError::Database)?;
                 None
             }
         };
@@ -136,14 +137,16 @@ async fn go_back(
     why: RecoveryError,
     (target, cursor): (&mut Target, Cursor),
 ) -> Result<Replica, ProjectionError> {
-    let replica = match &source.snapshots {
-        Some(snapshots) => Replica::oldest(&mut *source.journal, snapshots, consumer).await?,
-        None => None,
-    };
-    let replica = replica.filter(|replica| replica.reached().seq <= cursor.seq);
-    let Some(replica) = replica else { return Err(why.into()) };
-    let reached = replica.reached();
-    is_ours(source, &cursor, &reached).await?;
+    let Some(snapshots) = &source.snapshots else { return Err(why.into()) };
+    let unheard = Arc::new(Unheard);
+    let oldest = Replica::oldest(&mut *source.journal, snapshots, unheard).await?;
+    let oldest = oldest.filter(|replica| replica.reached().seq <= cursor.seq);
+    let Some(oldest) = oldest else { return Err(why.into()) };
+    let reached = oldest.reached();
+    let snapshots = snapshots.clone();
+    prove(source, oldest, &cursor).await?;
+    let replica = Replica::newest_until(&mut *source.journal, &snapshots, reached.seq, consumer);
+    let replica = replica.await?;
     // It may take as long as it takes.
     match target.go_back(&cursor, &reached).await.map_err(ProjectionError::Database)? {
         true => Ok(replica),
@@ -151,17 +154,16 @@ async fn go_back(
     }
 }
 
-/// Checks that a cursor is of this journal, which has everything after `known`.
-async fn is_ours(
+/// Proves that everything up to a cursor can be made again, before anything is given up, and that it is of this journal.
+async fn prove(
     source: &mut Source,
+    replica: Replica,
     cursor: &Cursor,
-    known: &Cursor,
 ) -> Result<(), ProjectionError> {
-    let is_ours = match source.journal.read_after(cursor.seq.saturating_sub(1)).await? {
-        Some(record) if record.last_seq == cursor.seq => record.chain == cursor.chain,
-        Some(_) | None => cursor == known,
-    };
-    if is_ours { Ok(()) } else { Err(ProjectionError::NotOurs) }
+    match can_be_made_again(&mut *source.journal, replica, cursor).await? {
+        true => Ok(()),
+        false => Err(ProjectionError::NotOurs),
+    }
 }
 
 impl Projector {
@@ -179,7 +181,9 @@ impl Projector {
         let Some(why) = first.as_ref().and_then(RecoveryError::at_beginning) else { return Ok(()) };
         let snapshots = source.snapshots.as_ref().map(Snapshots::list).transpose();
         let snapshots = snapshots.map_err(RecoveryError::Snapshots)?.unwrap_or_default();
-        match snapshots.first().is_some_and(|oldest| *oldest <= cursor.seq) {
+        // Those of other builds stay, and are of no use here.
+        let is_good = |seq: &u64| source.snapshots.as_ref().is_some_and(|s| s.read(*seq).is_ok());
+        match snapshots.iter().rev().filter(|seq| **seq <= cursor.seq).any(is_good) {
             true => Ok(()),
             false => Err(why.into()),
         }

@@ -14,6 +14,8 @@ use gavel_sequencer::journal::{
 use gavel_sequencer::projection::{Projection, ProjectionError};
 use gavel_sequencer::{Reach, RecoveryError, Replica, Snapshots, Source};
 use gavel_tests::story::{Quotes, Story};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
 use place::Place;
@@ -74,6 +76,17 @@ impl Written {
             replica.apply(record.clone()).unwrap();
         }
         self.snapshots().write(&replica.saved()).unwrap();
+    }
+
+    /// Changes the record that ends with a command.
+    async fn damage(&self, last_seq: u64) {
+        let options =
+            SqliteConnectOptions::new().filename(self.folder.path().join("journal.sqlite"));
+        let mut connection = options.connect().await.unwrap();
+        let change = "UPDATE record SET events_hash = zeroblob(32) WHERE last_seq = ?1";
+        let change = sqlx::query(change).bind(i64::try_from(last_seq).unwrap());
+        assert_eq!(change.execute(&mut connection).await.unwrap().rows_affected(), 1);
+        connection.close().await.unwrap();
     }
 
     /// Deletes the records up to a command.
@@ -318,6 +331,29 @@ async fn a_rebuild_of_a_journal_without_a_beginning_makes_what_came_after_the_ol
         assert_ne!(place.query(others).await, "0");
         let others = "SELECT count(*) FROM events WHERE kind = 'Other'";
         assert_eq!(place.query(others).await, "0");
+    }
+}
+
+#[tokio::test]
+async fn a_rebuild_of_a_damaged_journal_leaves_everything_as_it_is() {
+    let records = whole_story().records;
+    for from_snapshot in [false, true] {
+        for place in Place::all() {
+            let written = Written::new(&records).await;
+            written.project(&place, false).await;
+            let everything = place.everything().await;
+            if from_snapshot {
+                let oldest = records.len() / 3;
+                written.make_snapshot(&records[..oldest]);
+                written.truncate(records[oldest - 1].last_seq).await;
+            }
+            written.damage(records[records.len() / 2].last_seq).await;
+            let refused = written.try_project(&place, true).await;
+            let is_damaged =
+                matches!(refused, Err(ProjectionError::Replaying(RecoveryError::Damaged { .. })));
+            assert!(is_damaged, "{refused:?}");
+            assert_eq!(place.everything().await, everything);
+        }
     }
 }
 
