@@ -11,7 +11,7 @@ use crate::follower::Cursor;
 use crate::journal::{Head, Journal, JournalReader, Record, Through};
 use crate::publish::Consumer;
 use crate::recovery::{RecoveryError, Replayer};
-use crate::replay::replay_from;
+use crate::replay::{check_not_overtaken, replay_from};
 use crate::restart::{Restored, continued, good_one, newest};
 use crate::snapshots::{Saved, Snapshots};
 
@@ -109,6 +109,25 @@ impl Replica {
     ) -> Result<(), RecoveryError> {
         self.replayer.apply(record)?;
         self.curtain.pass(self.replayer.batch(), &*self.consumer, receiver);
+        Ok(())
+    }
+
+    /// Applies what comes in a journal after the place that it has reached, up to the command `until` or the end.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError`] as [`Replica::apply`], or if what comes next was deleted meanwhile.
+    pub async fn advance(
+        &mut self,
+        journal: &mut dyn JournalReader,
+        until: u64,
+    ) -> Result<(), RecoveryError> {
+        while self.head().seq < until {
+            let seq = self.head().seq;
+            let Some(record) = journal.read_after(seq).await? else { break };
+            check_not_overtaken(journal, seq, &record).await?;
+            self.apply(record)?;
+        }
         Ok(())
     }
 

@@ -179,15 +179,13 @@ impl Work {
         let Self { runtime, reader, snapshots, .. } = self;
         let replica = runtime.block_on(async {
             let mut replica = Replica::newest(&mut **reader, snapshots, consumer).await?;
-            while replica.head().seq < until {
-                let record = reader.read_after(replica.head().seq).await?;
-                let record = record.ok_or_else(|| RecoveryError::NotAsNoted {
-                    noted_seq: until,
-                    found_seq: replica.head().seq,
-                })?;
-                replica.apply(record)?;
+            replica.advance(&mut **reader, until).await?;
+            match replica.head().seq {
+                found_seq if found_seq < until => {
+                    Err(RecoveryError::NotAsNoted { noted_seq: until, found_seq })
+                }
+                _ => Ok(replica),
             }
-            Ok::<Replica, RecoveryError>(replica)
         })?;
         if is_last {
             self.status.set_shadow(Audit::of(replica.exchange()));

@@ -6,8 +6,6 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use gavel_sequencer::audit::{AuditError, AuditLog, AuditReader, Proof, SignedHead};
-use gavel_sequencer::journal::Journal as _;
-use gavel_sequencer::{Reach, Source};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -15,7 +13,7 @@ use crate::Exit;
 use crate::args::{
     AuditArgs, AuditBuildArgs, AuditCheckArgs, AuditCommand, AuditListArgs, AuditProveArgs,
 };
-use crate::commands::{block_on, read};
+use crate::commands::{block_on, read, source};
 use crate::data_dir::DataDir;
 use crate::output::Output;
 
@@ -32,15 +30,7 @@ pub fn run(command: &AuditCommand, output: &Output) -> anyhow::Result<Exit> {
 
 async fn build(args: &AuditBuildArgs, output: &Output) -> anyhow::Result<Exit> {
     let data = DataDir::new(&args.data);
-    let place = args.journal.place_of_existing(&data)?;
-    let mut journal = place.open_to_read().await?;
-    if args.rebuild {
-        // Nobody else may write the log meanwhile.
-        journal.close().await?;
-        journal = place.open().await?;
-    }
-    let (journal, snapshots) = (journal.into_reader(), Some(data.snapshots()));
-    let source = Source { journal, snapshots, reach: Reach::default() };
+    let source = source(&args.journal, &data, args.rebuild).await?;
     let built = AuditLog::catch_up(source, data.audit()?, args.rebuild).await?;
     let AuditLog { seq, head } = built;
     let tree_size = head.as_ref().map_or(0, |head| head.tree_size);

@@ -28,11 +28,27 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use gavel_client::{Client, EventStream, StreamEvent, StreamItem};
 use gavel_protocol::{CapabilityEntry, Name, PrivateEvent};
+use gavel_sequencer::{Reach, Source};
+
+use crate::args::JournalArg;
+use crate::data_dir::DataDir;
 
 /// Runs a future on a runtime of one thread.
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("cannot start the runtime")?.block_on(future)
+}
+
+/// Opens the journal that a projection or an audit log is made of. What is made anew gives something up first: then
+/// nobody else may write that, or delete old records, meanwhile.
+async fn source(journal: &JournalArg, data: &DataDir, is_rebuilt: bool) -> anyhow::Result<Source> {
+    let place = journal.place_of_existing(data)?;
+    let journal = match is_rebuilt {
+        true => place.open_existing().await?,
+        false => place.open_to_read().await?,
+    };
+    let (journal, snapshots) = (journal.into_reader(), Some(data.snapshots()));
+    Ok(Source { journal, snapshots, reach: Reach::default() })
 }
 
 /// Returns when the process is asked to end.

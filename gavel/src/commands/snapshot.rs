@@ -21,10 +21,7 @@ async fn list(args: &SnapshotArgs, output: &Output) -> anyhow::Result<Exit> {
     data.whereabouts()?;
     let snapshots = data.snapshots();
     if args.make {
-        let place = args.journal.place(&data)?;
-        // Whoever becomes the writer of an empty database makes a journal there.
-        place.open_to_read().await?.close().await?;
-        let mut journal = place.open().await?;
+        let mut journal = args.journal.place(&data)?.open_existing().await?;
         let noted = data.last_note()?.head;
         make_snapshot(&mut journal, noted, &snapshots, FanOut::new()).await?;
         journal.close().await?;

@@ -13,7 +13,7 @@ use super::store::{Entry, Store, Tree};
 use super::{AuditError, AuditReader, Place, Rank, Secret, SignedHead};
 use crate::curtain::{At, Passed, Receiver};
 use crate::follower::{
-    Cursor, Follower, Following, Parts, Product, Source, can_be_made_again, event_text, ranked_text,
+    Cursor, Follower, Following, Parts, Product, Source, event_text, prove, ranked_text,
 };
 use crate::limits::{AUDIT_HEAD_EVERY, AUDIT_LEAVES_MAX, IDLE_WAKE_MAX};
 use crate::publish::Unheard;
@@ -85,7 +85,7 @@ impl AuditLog {
         rebuild: bool,
     ) -> Result<Self, AuditError> {
         if rebuild {
-            prove(&mut source, &config).await?;
+            prove_leaves(&mut source, &config).await?;
         }
         let path = config.path.clone();
         let leaves = Leaves { rebuild, ..Leaves::new(config, LatestHead::default()) };
@@ -98,7 +98,7 @@ impl AuditLog {
 }
 
 /// Proves that all leaves can be made again, before any is given up, and that they are of this journal.
-async fn prove(source: &mut Source, config: &AuditConfig) -> Result<(), AuditError> {
+async fn prove_leaves(source: &mut Source, config: &AuditConfig) -> Result<(), AuditError> {
     let first = source.journal.read_after(0).await?;
     if let Some(why) = first.as_ref().and_then(RecoveryError::at_beginning) {
         return Err(why.into());
@@ -110,11 +110,8 @@ async fn prove(source: &mut Source, config: &AuditConfig) -> Result<(), AuditErr
     };
     let cursor = store.cursor().await.map_err(AuditError::Store)?;
     store.close().await.map_err(AuditError::Store)?;
-    let replica = Replica::new(Arc::new(Unheard));
-    match can_be_made_again(&mut *source.journal, replica, &cursor).await? {
-        true => Ok(()),
-        false => Err(AuditError::NotOurs),
-    }
+    let beginning = Replica::new(Arc::new(Unheard));
+    prove::<Leaves>(&mut *source.journal, beginning, &cursor).await
 }
 
 impl Notary {

@@ -78,21 +78,6 @@ impl Cursor {
     pub(crate) const START: Self = Self { seq: 0, position: 0, chain: Digest::new([0; 32]) };
 }
 
-/// Replays a journal from a replica to a cursor, which proves that what goes as far can be made again. Returns whether
-/// the cursor is of that journal.
-pub(crate) async fn can_be_made_again(
-    journal: &mut dyn JournalReader,
-    mut replica: Replica,
-    cursor: &Cursor,
-) -> Result<bool, RecoveryError> {
-    while replica.head().seq < cursor.seq {
-        let Some(record) = journal.read_after(replica.head().seq).await? else { return Ok(false) };
-        check_not_overtaken(journal, replica.head().seq, &record).await?;
-        replica.apply(record)?;
-    }
-    Ok(replica.head() == Head { seq: cursor.seq, chain: cursor.chain })
-}
-
 /// What is made of the events, and where it is kept.
 pub(crate) trait Product: Receiver {
     /// Why it cannot be made.
@@ -145,6 +130,18 @@ pub(crate) trait Product: Receiver {
     fn not_ours() -> Self::Error;
 }
 
+/// Proves that a product that goes up to `cursor` can be made again with a replica, before anything of it is given up,
+/// and that it is of this journal.
+pub(crate) async fn prove<P: Product>(
+    journal: &mut dyn JournalReader,
+    mut replica: Replica,
+    cursor: &Cursor,
+) -> Result<(), P::Error> {
+    replica.advance(journal, cursor.seq).await?;
+    let is_ours = replica.head() == Head { seq: cursor.seq, chain: cursor.chain };
+    if is_ours { Ok(()) } else { Err(P::not_ours()) }
+}
+
 /// Why there is a replica when something is read.
 const STARTED: &str = "it is there once the product is connected";
 
@@ -163,11 +160,6 @@ impl<P: Product> Follower<P> {
     /// Makes one that goes on from what is kept of the product. Nobody listens to the consumer.
     pub(crate) fn new(source: Source, consumer: Arc<dyn Consumer>, product: P) -> Self {
         Self { source, consumer, replica: None, product, cursor: Cursor::START }
-    }
-
-    /// Goes on from a replica instead; the product goes as far.
-    pub(crate) fn starting_with(self, replica: Replica) -> Self {
-        Self { cursor: replica.reached(), replica: Some(replica), ..self }
     }
 
     /// Keeps everything up to the end of the journal, and lets go of it. Returns how far that is.

@@ -50,6 +50,17 @@ impl JournalPlace {
         }
     }
 
+    /// Opens a journal that is there, and becomes its writer.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: there is none, another exchange has it, or it cannot be opened.
+    pub async fn open_existing(&self) -> Result<AnyJournal, JournalError> {
+        // Whoever becomes the writer of an empty database makes a journal there.
+        self.open_to_read().await?.close().await?;
+        self.open().await
+    }
+
     /// Opens the journal to read it: an embedded one only without an exchange that has it open, one on
     /// a server beside its writer.
     ///

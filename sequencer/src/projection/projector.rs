@@ -13,7 +13,7 @@ use super::quotes::add_quotes;
 use super::rows::Rows;
 use super::target::{Found, ProjectionPlace, Target, is_final};
 use crate::curtain::{Passed, Receiver};
-use crate::follower::{Cursor, Follower, Following, Product, Source, can_be_made_again};
+use crate::follower::{Cursor, Follower, Following, Product, Source, prove};
 use crate::journal::JournalError;
 use crate::limits::{
     IDLE_WAKE_MAX, PROJECTION_ANSWER_MAX, PROJECTION_CHECK_MAX, PROJECTION_ROWS_MAX,
@@ -83,7 +83,8 @@ impl Projection {
         place: &ProjectionPlace,
     ) -> Result<Self, ProjectionError> {
         let follower = Follower::new(source, consumer, Tables::new(place.clone()));
-        Ok(Self::of(follower.catch_up().await?))
+        let Cursor { seq, position: events, .. } = follower.catch_up().await?;
+        Ok(Self { seq, events })
     }
 
     /// Makes a projection anew up to the end of a journal, as far back as this build can: from the first command
@@ -102,30 +103,21 @@ impl Projection {
         let mut target = in_time(Target::open(place)).await?;
         let found = in_time(target.found()).await?;
         let first = source.journal.read_after(0).await?;
-        let replica = match first.as_ref().and_then(RecoveryError::at_beginning) {
+        match first.as_ref().and_then(RecoveryError::at_beginning) {
             Some(why) => {
                 let Found::Cursor(cursor) = found else { return Err(why.into()) };
-                Some(go_back(&mut source, consumer.clone(), why, (&mut target, cursor)).await?)
+                go_back(&mut source, why, &mut target, &cursor).await?;
             }
             None => {
                 if let Found::Cursor(cursor) | Found::OtherShape(cursor) = found {
                     let beginning = Replica::new(Arc::new(Unheard));
-                    prove(&mut source, beginning, &cursor).await?;
+                    prove::<Tables>(&mut *source.journal, beginning, &cursor).await?;
                 }
                 target.make(true).await.map_err(ProjectionError::Database)?;
-                None
             }
-        };
-        in_time(target.close()).await?;
-        let mut follower = Follower::new(source, consumer, Tables::new(place.clone()));
-        if let Some(replica) = replica {
-            follower = follower.starting_with(replica);
         }
-        Ok(Self::of(follower.catch_up().await?))
-    }
-
-    fn of(cursor: Cursor) -> Self {
-        Self { seq: cursor.seq, events: cursor.position }
+        in_time(target.close()).await?;
+        Self::catch_up(source, consumer, place).await
     }
 }
 
@@ -133,34 +125,20 @@ impl Projection {
 /// first command on.
 async fn go_back(
     source: &mut Source,
-    consumer: Arc<dyn Consumer>,
     why: RecoveryError,
-    (target, cursor): (&mut Target, Cursor),
-) -> Result<Replica, ProjectionError> {
-    let Some(snapshots) = &source.snapshots else { return Err(why.into()) };
-    let unheard = Arc::new(Unheard);
-    let oldest = Replica::oldest(&mut *source.journal, snapshots, unheard).await?;
-    let oldest = oldest.filter(|replica| replica.reached().seq <= cursor.seq);
-    let Some(oldest) = oldest else { return Err(why.into()) };
-    let reached = oldest.reached();
-    let snapshots = snapshots.clone();
-    prove(source, oldest, &cursor).await?;
-    let replica = Replica::newest_until(&mut *source.journal, &snapshots, reached.seq, consumer);
-    let replica = replica.await?;
-    // It may take as long as it takes.
-    match target.go_back(&cursor, &reached).await.map_err(ProjectionError::Database)? {
-        true => Ok(replica),
-        false => Err(ProjectionError::NotOurs),
-    }
-}
-
-/// Proves that everything up to a cursor can be made again, before anything is given up, and that it is of this journal.
-async fn prove(
-    source: &mut Source,
-    replica: Replica,
+    target: &mut Target,
     cursor: &Cursor,
 ) -> Result<(), ProjectionError> {
-    match can_be_made_again(&mut *source.journal, replica, cursor).await? {
+    let Source { journal, snapshots: Some(snapshots), .. } = source else {
+        return Err(why.into());
+    };
+    let oldest = Replica::oldest(&mut **journal, snapshots, Arc::new(Unheard)).await?;
+    let oldest = oldest.filter(|replica| replica.head().seq <= cursor.seq);
+    let Some(oldest) = oldest else { return Err(why.into()) };
+    let reached = oldest.reached();
+    prove::<Tables>(&mut **journal, oldest, cursor).await?;
+    // It may take as long as it takes.
+    match target.go_back(cursor, &reached).await.map_err(ProjectionError::Database)? {
         true => Ok(()),
         false => Err(ProjectionError::NotOurs),
     }

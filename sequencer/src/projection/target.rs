@@ -62,10 +62,11 @@ const CURSOR_COMMENTS: [(&str, &str); 5] = [
 const COPY_BEGIN: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const COPY_END: i16 = -1;
 
-/// Moves the cursor, and returns whether it was where it should be. It comes first in a transaction: whoever else
-/// moves it waits.
-macro_rules! moved {
-    ($transaction:expr, $dialect:expr, $from:expr, $to:expr) => {{
+/// Changes rows and moves the cursor, both or neither. Ends with `false` if the cursor is not where it should be. It comes
+/// first: whoever else moves it waits.
+macro_rules! moving {
+    ($connection:expr, $dialect:expr, $from:expr => $to:expr, |$transaction:ident| $change:expr) => {{
+        let mut $transaction = $connection.begin().await?;
         let move_cursor = format!(
             "UPDATE {}projection_cursor SET seq = $1, position = $2, chain = $3 \
              WHERE seq = $4 AND position = $5",
@@ -77,7 +78,12 @@ macro_rules! moved {
             .bind($to.chain.to_string())
             .bind(stored($from.seq))
             .bind($from.position);
-        query.execute(&mut *$transaction).await?.rows_affected() == 1
+        if query.execute(&mut *$transaction).await?.rows_affected() != 1 {
+            return Ok(false);
+        }
+        $change;
+        $transaction.commit().await?;
+        Ok(true)
     }};
 }
 
@@ -163,27 +169,20 @@ impl Target {
     ) -> Result<bool, sqlx::Error> {
         match self {
             Self::Sqlite(connection) => {
-                let mut transaction = connection.begin().await?;
-                if !moved!(transaction, Dialect::Sqlite, from, to) {
-                    return Ok(false);
-                }
-                for (table, values) in rows.by_table() {
-                    insert(&mut transaction, table, values).await?;
-                }
-                transaction.commit().await?;
+                moving!(connection, Dialect::Sqlite, from => to, |transaction| {
+                    for (table, values) in rows.by_table() {
+                        insert(&mut transaction, table, values).await?;
+                    }
+                })
             }
             Self::Postgres(connection) => {
-                let mut transaction = connection.begin().await?;
-                if !moved!(transaction, Dialect::Postgres, from, to) {
-                    return Ok(false);
-                }
-                for (table, values) in rows.by_table() {
-                    copy(&mut transaction, table, values).await?;
-                }
-                transaction.commit().await?;
+                moving!(connection, Dialect::Postgres, from => to, |transaction| {
+                    for (table, values) in rows.by_table() {
+                        copy(&mut transaction, table, values).await?;
+                    }
+                })
             }
         }
-        Ok(true)
     }
 
     /// Takes away all rows that came after `to` and moves the cursor there from `from`, all or nothing. Returns
@@ -203,23 +202,16 @@ impl Target {
         let deletes = sqlx::raw_sql(AssertSqlSafe(tables.map(delete).collect::<String>()));
         match self {
             Self::Sqlite(connection) => {
-                let mut transaction = connection.begin().await?;
-                if !moved!(transaction, Dialect::Sqlite, from, to) {
-                    return Ok(false);
-                }
-                deletes.execute(&mut *transaction).await?;
-                transaction.commit().await?;
+                moving!(connection, Dialect::Sqlite, from => to, |transaction| {
+                    deletes.execute(&mut *transaction).await?
+                })
             }
             Self::Postgres(connection) => {
-                let mut transaction = connection.begin().await?;
-                if !moved!(transaction, Dialect::Postgres, from, to) {
-                    return Ok(false);
-                }
-                deletes.execute(&mut *transaction).await?;
-                transaction.commit().await?;
+                moving!(connection, Dialect::Postgres, from => to, |transaction| {
+                    deletes.execute(&mut *transaction).await?
+                })
             }
         }
-        Ok(true)
     }
 
     /// Lets go of the database.

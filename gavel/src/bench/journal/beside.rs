@@ -134,9 +134,7 @@ impl Shadow {
 async fn make_snapshot(place: &JournalPlace, snapshots: &Snapshots) -> anyhow::Result<()> {
     let mut journal = place.reader();
     let mut replica = Replica::newest(&mut *journal, snapshots, FanOut::new()).await?;
-    while let Some(record) = journal.read_after(replica.head().seq).await? {
-        replica.apply(record)?;
-    }
+    replica.advance(&mut *journal, u64::MAX).await?;
     snapshots.write(&replica.saved())?;
     remove(&snapshots.path(replica.head().seq))?;
     Ok(journal.close().await?)
